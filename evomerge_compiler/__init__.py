@@ -1,0 +1,1 @@
+"""evomerge: compile, run and evolve mergekit merges from YAML recipes."""

@@ -1,0 +1,229 @@
+"""Templates: Jinja text that renders to mergekit YAML, with the genes it reads declared on top.
+
+A template file ``NAME.yaml.j2`` is a YAML header, a line ``---``, and a Jinja body. The header has
+``summary``, ``methods`` (mergekit methods the body may emit) and ``genes``: name to declaration
+(see :mod:`evomerge_compiler.gene_spec`), where ``value`` fixes a gene that a recipe may free.
+
+Bodies render in Jinja's immutable sandbox with ``StrictUndefined``; every printed value goes
+through JSON, so that no value can smuggle YAML structure in.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evomerge_compiler import assets, yamlio
+from evomerge_compiler.errors import (
+    ErrorList,
+    EvomergeError,
+    Place,
+    TemplateError,
+    did_you_mean,
+)
+from evomerge_compiler.gene_spec import read_gene
+from evomerge_compiler.genome import Gene
+
+SUFFIX = ".yaml.j2"
+HEADER_KEYS = ("summary", "methods", "genes")
+MAX_RENDERED_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed template.
+
+    Attributes:
+        name: How recipes call it.
+        path: Its file.
+        summary: One sentence.
+        methods: mergekit merge methods the body may emit.
+        genes: Declared genes, in order.
+        fixed: Values of the declared genes that stay put unless a recipe frees them.
+        body: Jinja text after the header.
+        body_line: 1-based line of the file on which the body starts.
+        sha256: Hash of the whole file, for the lock.
+    """
+
+    name: str
+    path: Path
+    summary: str
+    methods: tuple[str, ...]
+    genes: tuple[Gene, ...]
+    fixed: Mapping[str, object]
+    body: str = field(repr=False)
+    body_line: int
+    sha256: str
+
+    def render(self, context: Mapping[str, object]) -> str:
+        """The YAML text of the body under ``context``.
+
+        Raises:
+            TemplateError: The body does not parse, names something unknown, or is refused by
+                the sandbox; the place is the line in the template's own file.
+        """
+        from jinja2 import TemplateError as JinjaError
+        from jinja2 import TemplateSyntaxError
+
+        try:
+            text = _environment(self.path.parent).from_string(self.body).render(**context)
+        except TemplateSyntaxError as error:
+            raise self._error(str(error.message), error.lineno) from None
+        except EvomergeError as error:
+            # A layout function refused its arguments: say which template line called it.
+            if error.place is not None:
+                raise
+            raise self._error(error.message, _line_in_body(error), error.hint) from None
+        except (JinjaError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise self._error(str(error), _line_in_body(error)) from None
+        if len(text) > MAX_RENDERED_BYTES:
+            raise self._error(f"rendered to {len(text)} characters, more than allowed", 1)
+        return text
+
+    def _error(self, message: str, body_line: int, hint: str | None = None) -> TemplateError:
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        line = self.body_line + body_line - 1
+        snippet = lines[line - 1] if 0 < line <= len(lines) else ""
+        return TemplateError(
+            f"template {self.name!r}: {message}",
+            hint=hint,
+            place=Place(str(self.path), line, 1, snippet),
+        )
+
+
+def _line_in_body(error: BaseException) -> int:
+    """The body line on which an exception was raised, read from the traceback."""
+    line, trace = 1, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+@functools.lru_cache(maxsize=8)
+def _environment(folder: Path):  # type: ignore[no-untyped-def]
+    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_quote,
+        # Macros shared between templates, such as the layouts of recombined layers.
+        loader=FileSystemLoader([folder, *assets.folders("templates")]),
+    )
+    environment.globals = {"range": _bounded_range}
+    return environment
+
+
+def _bounded_range(*bounds: int) -> range:
+    out = range(*bounds)
+    if len(out) > 100_000:
+        raise ValueError(f"range of {len(out)} is more than a merge can need")
+    return out
+
+
+def _quote(value: object) -> object:
+    """Every printed value as JSON, which is YAML; text of macros passes through."""
+    from jinja2 import Undefined
+
+    from markupsafe import Markup
+
+    if isinstance(value, (Undefined, Markup)):
+        return value
+    if isinstance(value, float):
+        return yamlio.float_text(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def load(name: str, *, base_folder: Path | None = None) -> Template:
+    """Loads a template by name, or by path when the name has a slash or the suffix.
+
+    Args:
+        name: ``three_stage`` or ``./mine.yaml.j2``.
+        base_folder: What relative paths are relative to.
+
+    Raises:
+        TemplateError: There is none, or its header is wrong.
+    """
+    if "/" in name or name.endswith(SUFFIX):
+        path = ((base_folder or Path.cwd()) / name).resolve()
+        if not path.is_file():
+            raise TemplateError(f"no template file {name!r}")
+    else:
+        known = assets.names("templates")
+        if name not in known:
+            raise TemplateError(f"unknown template {name!r}", hint=did_you_mean(name, known))
+        path = known[name]
+    return _parse(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(path: Path, _mtime_ns: int) -> Template:
+    text = path.read_text(encoding="utf-8")
+    header, separator, body = text.partition("\n---\n")
+    if not separator:
+        raise TemplateError(
+            "expected a header, a line '---', and a body", place=Place(str(path), 1)
+        )
+    document = yamlio.parse(header, file=str(path))
+    data = document.data
+    problems: list[EvomergeError] = []
+
+    def error(message: str, at: tuple[str | int, ...], hint: str | None) -> EvomergeError:
+        return document.error(message, at, hint=hint, kind=TemplateError)
+
+    if not isinstance(data, Mapping):
+        raise error(f"expected a header with {', '.join(HEADER_KEYS)}", (), None)
+    for key in data:
+        if key not in HEADER_KEYS:
+            problems.append(error(f"unknown key {key!r}", (key,), did_you_mean(key, HEADER_KEYS)))
+    for key in HEADER_KEYS:
+        if key not in data:
+            problems.append(error(f"the header has no {key!r}", (), None))
+    genes, fixed, wrong = _read_genes(data.get("genes") or {}, error)
+    problems += wrong
+    if problems:
+        raise ErrorList(problems)
+    return Template(
+        name=path.name.removesuffix(SUFFIX),
+        path=path,
+        summary=str(data["summary"]),
+        methods=tuple(data["methods"]),
+        genes=genes,
+        fixed=fixed,
+        body=body,
+        body_line=header.count("\n") + 3,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def _read_genes(  # type: ignore[no-untyped-def]
+    data: object, error
+) -> tuple[tuple[Gene, ...], dict[str, object], list[EvomergeError]]:
+    genes: list[Gene] = []
+    fixed: dict[str, object] = {}
+    problems: list[EvomergeError] = []
+    if not isinstance(data, Mapping):
+        return (), {}, [error("expected a mapping of gene names", ("genes",), None)]
+    for name, declaration in data.items():
+        at = ("genes", name)
+        if not isinstance(declaration, Mapping):
+            problems.append(error(f"expected a gene, got {declaration!r}", at, None))
+            continue
+        rest = {key: value for key, value in declaration.items() if key != "value"}
+        gene, wrong = read_gene(name, rest, error, at)
+        problems += wrong
+        if gene is not None:
+            genes.append(gene)
+            if "value" in declaration:
+                fixed[name] = declaration["value"]
+    return tuple(genes), fixed, problems
