@@ -41,9 +41,7 @@ def read_gene(
 
 
 class _Reader:
-    def __init__(
-        self, name: str, data: Mapping[str, object], error: MakeError, at: Path
-    ) -> None:
+    def __init__(self, name: str, data: Mapping[str, object], error: MakeError, at: Path) -> None:
         self.name, self.data, self.error, self.at = name, data, error, at
         self.problems: list[EvomergeError] = []
 
@@ -60,7 +58,8 @@ class _Reader:
             self.wrong(f"expected one of float, int or choice, got {got}")
             return None
         kind = kinds[0]
-        low, high, choices = 0.0, 1.0, ()
+        low, high = 0.0, 1.0
+        choices: tuple[Scalar, ...] = ()
         if kind == "choice":
             choices = self.choices(self.data[kind])
         else:
@@ -123,9 +122,7 @@ class _Reader:
         known = get_args(Per)
         if value is None or value in known:
             return cast("Per | None", value)
-        self.wrong(
-            f"unknown per {value!r}", "per", hint=did_you_mean(str(value), known)
-        )
+        self.wrong(f"unknown per {value!r}", "per", hint=did_you_mean(str(value), known))
         return None
 
     def filters(self) -> tuple[str, ...]:
@@ -134,13 +131,13 @@ class _Reader:
             self.wrong(f"expected a list of tensor-name parts, got {value!r}", "filters")
             return ()
         if OTHER_TENSORS in value or len(set(value)) != len(value):
-            self.wrong(f"filters must differ from each other and from {OTHER_TENSORS!r}", "filters")
+            self.wrong(
+                f"filters must differ from each other and from {OTHER_TENSORS!r}", "filters"
+            )
             return ()
         return tuple(value)
 
-    def init(
-        self, kind: Kind, low: float, high: float, choices: tuple[Scalar, ...]
-    ) -> object:
+    def init(self, kind: Kind, low: float, high: float, choices: tuple[Scalar, ...]) -> object:
         value = self.data.get("init")
         probe = Gene(self.name, kind, low=low, high=high, choices=choices)
 

@@ -170,9 +170,7 @@ class GenomeSpace:
     @property
     def coordinates(self) -> tuple[Coordinate, ...]:
         """Every scalar of every free gene, active or not, in order; length ``n_coordinates``."""
-        return tuple(
-            Coordinate(gene, path) for gene in self.genes for path in self._paths(gene)
-        )
+        return tuple(Coordinate(gene, path) for gene in self.genes for path in self._paths(gene))
 
     def _paths(self, gene: Gene) -> Iterator[Path]:
         groups = range(self.n_groups)

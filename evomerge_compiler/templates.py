@@ -70,7 +70,7 @@ class Template:
         from jinja2 import TemplateSyntaxError
 
         try:
-            text = _environment(self.path.parent).from_string(self.body).render(**context)
+            text: str = _environment(self.path.parent).from_string(self.body).render(**context)
         except TemplateSyntaxError as error:
             raise self._error(str(error.message), error.lineno) from None
         except EvomergeError as error:
@@ -134,7 +134,6 @@ def _bounded_range(*bounds: int) -> range:
 def _quote(value: object) -> object:
     """Every printed value as JSON, which is YAML; text of macros passes through."""
     from jinja2 import Undefined
-
     from markupsafe import Markup
 
     if isinstance(value, (Undefined, Markup)):

@@ -66,8 +66,9 @@ class Document:
             key: Whether the mapping key is meant rather than its value.
         """
         wanted: PathKey = tuple(path)
-        if key and (*wanted, "\0key") in self.places:
-            return self._at(self.places[(*wanted, "\0key")])
+        name: PathKey = (*wanted, "\0key")
+        if key and name in self.places:
+            return self._at(self.places[name])
         while wanted and wanted not in self.places:
             wanted = wanted[:-1]
         return self._at(self.places.get(wanted, (1, 1)))
@@ -114,9 +115,7 @@ def read_file(path: str | os.PathLike[str], *, kind: str = "recipe") -> Document
             f"the {kind} is not UTF-8 text (byte {error.start})", place=Place(shown)
         ) from None
     except IsADirectoryError:
-        raise RecipeError(
-            f"expected a {kind} file, got a folder", place=Place(shown)
-        ) from None
+        raise RecipeError(f"expected a {kind} file, got a folder", place=Place(shown)) from None
     except OSError as error:
         raise RecipeError(
             f"cannot read the {kind}: {error.strerror}", place=Place(shown)
@@ -224,7 +223,8 @@ class _Walker:
                     hint="keep one of the two",
                     place=self.place(at),
                 )
-            self.places[(*path, key, "\0key")] = at
+            name: PathKey = (*path, key, "\0key")
+            self.places[name] = at
             out[key] = self.value(value_node, (*path, key), depth + 1)
         return out
 

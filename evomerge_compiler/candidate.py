@@ -1,0 +1,174 @@
+"""Candidates, where they came from, and what became of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evomerge_compiler.errors import UsageError
+from evomerge_compiler.genome import Genome
+
+Origin = Literal[
+    "initial", "sampled", "mutation", "crossover", "elite", "seed", "edited", "proposed"
+]
+_ID = re.compile(r"(\d{3,6})/c(\d{2,5})\Z")
+
+
+@dataclass(frozen=True, order=True)
+class CandidateId:
+    """A candidate's place: generation and slot, written ``003/c05``."""
+
+    generation: int
+    slot: int
+
+    def __str__(self) -> str:
+        return f"{self.generation:03d}/{self.slot_name}"
+
+    @property
+    def slot_name(self) -> str:
+        """The folder inside the generation: ``c05``."""
+        return f"c{self.slot:02d}"
+
+    @classmethod
+    def parse(cls, text: str) -> CandidateId:
+        """Reads ``003/c05``.
+
+        Raises:
+            UsageError: It is not of that form.
+        """
+        match = _ID.match(text)
+        if not match:
+            raise UsageError(f"expected a candidate such as 003/c05, got {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a genome came from.
+
+    Attributes:
+        origin: The kind of its making.
+        operator: ``strategy.operator`` that made it.
+        parents: The candidates it was made from, first parent first.
+        asked: Hash of the genome that the strategy asked for; differs from the genome that
+            was scored when a person edited it.
+    """
+
+    origin: Origin
+    operator: str
+    parents: tuple[CandidateId, ...] = ()
+    asked: str = ""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a strategy asks to have scored."""
+
+    genome: Genome
+    lineage: Lineage
+
+
+@dataclass(frozen=True)
+class Score:
+    """One domain's score.
+
+    Attributes:
+        metric: lm-eval's metric name, with its filter unless that is ``none``.
+        value: The metric, as lm-eval scales it.
+        stderr: Standard error of ``value`` in the same units; None for corpus metrics.
+        n: Items scored.
+    """
+
+    metric: str
+    value: float
+    stderr: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class TaskItems:
+    """Per-item results of one task, in the order of the items' hashes.
+
+    Attributes:
+        item_set: Hash of the scored items' hashes: equal sets compare item by item.
+        values: ``(n_items,)`` per-item metric values, in 0..1 for accuracies.
+        tokens: ``(n_items,)`` generated tokens of each answer; empty where none are generated.
+    """
+
+    item_set: str
+    values: tuple[float, ...]
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluator said of one model.
+
+    Attributes:
+        domains: Domain to score, in recipe order.
+        eval_key: Identity of the evaluation: merge, tasks, split, arguments, versions.
+        items: Domain to per-item results.
+    """
+
+    domains: Mapping[str, Score]
+    eval_key: str
+    items: Mapping[str, TaskItems] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """What a strategy sees of a scored candidate.
+
+    Attributes:
+        objectives: ``(n_objectives,)`` values, all to be maximised.
+        stderr: Standard error of the first objective, None where unknown.
+    """
+
+    objectives: tuple[float, ...]
+    stderr: float | None = None
+
+    @property
+    def value(self) -> float:
+        """The first objective."""
+        return self.objectives[0]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a candidate has no score.
+
+    Attributes:
+        step: ``compile``, ``merge`` or ``evaluate``.
+        reason: One of :data:`evomerge_compiler.errors.FAILURE_REASONS`.
+        message: What happened, without times, hosts or machine paths.
+    """
+
+    step: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one candidate: scored or failed, never both."""
+
+    id: CandidateId
+    genome: Genome
+    fitness: Fitness | None
+    failure: Failure | None = None
+    scores: Scores | None = None
+
+    @property
+    def scored(self) -> bool:
+        """Whether the candidate has a fitness."""
+        return self.fitness is not None
+
+
+def genome_hash(genome: Genome) -> str:
+    """Content hash of a genome, as written under ``asked:``."""
+    text = json.dumps(genome.plain(), sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,436 @@
+"""Recipes: strict loading of what a person wrote, with every mistake named at its place.
+
+``kind: experiment`` names models, a template, the genes that may vary, the evaluation and the
+search. ``kind: merge`` is one fixed genome; with ``from:`` it is a point of an experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from evomerge_compiler import templates, yamlio
+from evomerge_compiler.assets import ZOO_PREFIX, names
+from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeError, did_you_mean
+from evomerge_compiler.gene_spec import is_declaration, read_gene
+from evomerge_compiler.genome import Gene, Genome, GenomeSpace
+from evomerge_compiler.recipe_schema import (
+    CandidateFile,
+    EvaluationSpec,
+    ExperimentFile,
+    MergeFields,
+    MergeFile,
+    ModelSpec,
+    SearchSpec,
+)
+from evomerge_compiler.templates import Template
+from evomerge_compiler.yamlio import Document
+
+BASE_ALIAS = "base"
+DEFAULT_LAYER_GROUPS = 4
+RECIPE_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, checked and ready to compile.
+
+    Attributes:
+        kind: ``experiment`` or ``merge``.
+        name: Used for the run folder.
+        models: Parents by alias, in recipe order (``per: model`` ranges over these).
+        base: Alias of the base model; a base of its own has the alias ``base``.
+        base_spec: Set when the base is not one of ``models``.
+        template: What the genome renders through.
+        space: The genes that may vary and the fixed ones.
+        genome: The fixed genome of a merge; the initial genome of an experiment.
+        n_groups: Layer groups that ``per: layer_group`` ranges over.
+        dtype, out_dtype, tokenizer, chat_template, config_from: As in the file.
+        evaluation: How candidates are scored, if the file says.
+        search: How genomes are proposed (experiments).
+        seeds: Recipe files put into generation 0, absolute.
+        seed: The one seed every random draw comes from.
+        document: The file as read, for places.
+        folder: What relative paths in the file are relative to.
+    """
+
+    kind: Literal["experiment", "merge"]
+    name: str
+    models: Mapping[str, ModelSpec]
+    base: str
+    base_spec: ModelSpec | None
+    template: Template
+    space: GenomeSpace
+    genome: Genome
+    n_groups: int
+    dtype: str
+    out_dtype: str | None
+    tokenizer: str | None
+    chat_template: str | None
+    config_from: str | None
+    evaluation: EvaluationSpec | None
+    search: SearchSpec | None
+    seeds: tuple[Path, ...]
+    seed: int
+    document: Document = field(repr=False)
+    folder: Path
+
+    @property
+    def all_models(self) -> dict[str, ModelSpec]:
+        """Parents, and the base when it is none of them, by alias."""
+        extra = {BASE_ALIAS: self.base_spec} if self.base_spec is not None else {}
+        return {**self.models, **extra}
+
+    def with_genome(self, genome: Genome) -> Recipe:
+        """The merge of one genome of this experiment."""
+        return replace(self, kind="merge", genome=genome)
+
+
+def load(
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    models: Sequence[str] = (),
+) -> Recipe:
+    """Loads a recipe of any kind.
+
+    Args:
+        path: The file, or the name of a shipped recipe.
+        overrides: ``key=value`` with dotted keys, as given with ``-S``.
+        models: Paths that replace the recipe's models in order, as given with ``--models``.
+
+    Raises:
+        RecipeError: Something is wrong; several mistakes come as one ErrorList.
+    """
+    found = find(path)
+    document = yamlio.read_file(found)
+    data = document.data
+    if not isinstance(data, dict):
+        raise document.error("expected a mapping of recipe keys")
+    _replace_models(document, data, models)
+    for text in overrides:
+        document = _override(document, text)
+    data = document.data
+    assert isinstance(data, dict)
+    kind = data.get("kind", "experiment")
+    if kind == "experiment":
+        return _Builder(document, found.parent).experiment(_validate(ExperimentFile, document))
+    if kind == "merge" and "from" in data:
+        return _candidate(_validate(CandidateFile, document), document, found.parent)
+    if kind == "merge":
+        return _Builder(document, found.parent).merge(_validate(MergeFile, document))
+    raise document.error(
+        f"unknown kind {kind!r}",
+        ("kind",),
+        hint=did_you_mean(str(kind), ("experiment", "merge")),
+    )
+
+
+def find(path: str | Path) -> Path:
+    """The file of a recipe given as path or as the name of a shipped one."""
+    candidate = Path(path)
+    if candidate.exists():
+        return candidate
+    known = names("recipes")
+    if str(path) in known:
+        return known[str(path)]
+    name = candidate.name
+    hint = did_you_mean(name.removesuffix(".yaml"), known)
+    raise RecipeError("no such recipe", hint=hint, place=Place(str(path)))
+
+
+def _replace_models(document: Document, data: dict[str, Any], paths: Sequence[str]) -> None:
+    if not paths:
+        return
+    specs = data.get("models")
+    if not isinstance(specs, dict) or len(specs) != len(paths):
+        count = len(specs) if isinstance(specs, dict) else 0
+        raise document.error(
+            f"--models names {len(paths)} models, the recipe has {count}", ("models",), key=True
+        )
+    for spec, path in zip(specs.values(), paths, strict=True):
+        # The facts and the revision belong to the model that is replaced.
+        if isinstance(spec, dict):
+            spec.clear()
+            spec["path"] = path
+
+
+def _override(document: Document, text: str) -> Document:
+    """The document with ``a.b.c=value`` set; the value is read as YAML."""
+    key, equals, raw = text.partition("=")
+    place = Place(f"-S {text}")
+    if not equals or not key:
+        raise RecipeError("expected key=value", place=place)
+    value = yamlio.parse(raw, file=f"-S {text}").data
+    part = document.data
+    steps = key.split(".")
+    for depth, step in enumerate(steps[:-1]):
+        if not isinstance(part, dict):
+            where = ".".join(steps[:depth])
+            raise RecipeError(f"{where} holds a single value, it has no {step!r}", place=place)
+        part = part.setdefault(step, {})
+    if not isinstance(part, dict):
+        raise RecipeError(f"{'.'.join(steps[:-1])} holds a single value", place=place)
+    part[steps[-1]] = value
+    return document
+
+
+# --------------------------------------------------------------------------------------
+
+
+def _validate(schema: type[Any], document: Document) -> Any:
+    """The file as a schema object, or all its mistakes with places and near words."""
+    from pydantic import ValidationError
+
+    try:
+        return schema.model_validate(document.data)
+    except ValidationError as error:
+        found = [_translate(schema, document, item) for item in error.errors()]
+        raise ErrorList(found) from None
+
+
+def _translate(schema: type[Any], document: Document, item: Any) -> EvomergeError:
+    loc = tuple(part for part in item["loc"] if part != "[key]")
+    dotted = ".".join(str(part) for part in loc)
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(schema, loc[:-1])
+        return document.error(
+            f"unknown key {loc[-1]!r}" + (f" in {'.'.join(map(str, loc[:-1]))}" * (len(loc) > 1)),
+            loc,
+            hint=did_you_mean(str(loc[-1]), known),
+            key=True,
+        )
+    if kind == "missing":
+        return document.error(f"{dotted} is missing", loc[:-1])
+    what = str(item["msg"])
+    what = what[0].lower() + what[1:]
+    hint = None
+    if kind == "literal_error":
+        words = [w.strip("' ") for w in item["ctx"]["expected"].replace(" or ", ",").split(",")]
+        hint = did_you_mean(str(item["input"]), words)
+    shown = item["input"] if isinstance(item["input"], (str, int, float, bool)) else None
+    got = f", got {shown!r}" if shown is not None else ""
+    return document.error(f"{dotted}: {what}{got}", loc, hint=hint, key="[key]" in item["loc"])
+
+
+def _known_keys(schema: Any, path: Sequence[str | int]) -> list[str]:
+    """The keys a schema allows at ``path``, found by walking the annotations."""
+    from typing import get_args
+
+    from pydantic import BaseModel
+
+    def models_in(annotation: Any) -> list[Any]:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return [annotation]
+        return [m for arg in get_args(annotation) for m in models_in(arg)]
+
+    current = [schema]
+    for step in path:
+        following = []
+        for model in current:
+            for name, info in model.model_fields.items():
+                if step == (info.alias or name):
+                    following += models_in(info.annotation)
+        # A key of a mapping (an alias, a domain) stays in the mapping's value type.
+        current = following or current
+    return [info.alias or name for m in current for name, info in m.model_fields.items()]
+
+
+class _Builder:
+    """Builds a :class:`Recipe` from a validated file, collecting mistakes."""
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.document = document
+        self.folder = folder.resolve()
+        self.problems: list[EvomergeError] = []
+
+    def error(
+        self, message: str, path: tuple[str | int, ...], hint: str | None = None
+    ) -> EvomergeError:
+        return self.document.error(message, path, hint=hint)
+
+    def experiment(self, file: ExperimentFile) -> Recipe:
+        seeds = []
+        for index, name in enumerate(file.seeds):
+            path = (self.folder / name).resolve()
+            if not path.is_file():
+                self.problems.append(self.error(f"no recipe file {name!r}", ("seeds", index)))
+            seeds.append(path)
+        return self.build(file, "experiment", file.evaluation, file.search, tuple(seeds))
+
+    def merge(self, file: MergeFile) -> Recipe:
+        return self.build(file, "merge", file.evaluation, None, ())
+
+    def build(
+        self,
+        file: MergeFields,
+        kind: Literal["experiment", "merge"],
+        evaluation: EvaluationSpec | None,
+        search: SearchSpec | None,
+        seeds: tuple[Path, ...],
+    ) -> Recipe:
+        self.check_models(file)
+        try:
+            template = templates.load(file.template, base_folder=self.folder)
+        except EvomergeError as error:
+            if error.place is None:
+                error.place = self.document.place(("template",))
+            raise ErrorList([*self.problems, error]) from None
+        space = self.space(file, template, n_groups=file.layer_groups or DEFAULT_LAYER_GROUPS)
+        genome = space.initial()
+        if kind == "merge":
+            self.check_fixed_genome(file, space)
+        if self.problems:
+            raise ErrorList(self.problems)
+        return Recipe(
+            kind=kind,
+            name=file.name,
+            models=file.models,
+            base=BASE_ALIAS if file.base is not None else next(iter(file.models)),
+            base_spec=file.base,
+            template=template,
+            space=space,
+            genome=genome,
+            n_groups=space.n_groups,
+            dtype=file.dtype,
+            out_dtype=file.out_dtype,
+            tokenizer=file.tokenizer,
+            chat_template=file.chat_template,
+            config_from=file.config_from,
+            evaluation=evaluation,
+            search=search,
+            seeds=seeds,
+            seed=file.seed,
+            document=self.document,
+            folder=self.folder,
+        )
+
+    def check_fixed_genome(self, file: MergeFields, space: GenomeSpace) -> None:
+        """A merge has one genome: no ranges, and no value that would do nothing."""
+        active = set(space.values(space.initial()))
+        for name, value in file.genome.items():
+            if is_declaration(value):
+                message = f"a merge holds one value of {name!r}, got a range"
+                hint = "write the value itself, or make it a kind: experiment"
+                self.problems.append(self.error(message, ("genome", name), hint))
+            elif name in space.fixed and name not in active:
+                message = f"gene {name!r} is not active here, so its value would do nothing"
+                self.problems.append(self.error(message, ("genome", name)))
+
+    def check_models(self, file: MergeFields) -> None:
+        if file.base is not None and BASE_ALIAS in file.models:
+            message = "a model has the alias 'base' and there is a base of its own"
+            self.problems.append(self.error(message, ("models", BASE_ALIAS), "rename the model"))
+        aliases = [*file.models, *([BASE_ALIAS] if file.base is not None else [])]
+        for key in ("tokenizer", "chat_template", "config_from"):
+            alias = getattr(file, key)
+            if alias is not None and alias not in aliases:
+                message = f"{key} names {alias!r}, which is no model of this recipe"
+                self.problems.append(self.error(message, (key,), did_you_mean(alias, aliases)))
+        specs = [(("models", alias), spec) for alias, spec in file.models.items()]
+        if file.base is not None:
+            specs.append((("base",), file.base))  # type: ignore[arg-type]
+        for at, spec in specs:
+            if spec.path.startswith(ZOO_PREFIX):
+                name = spec.path[len(ZOO_PREFIX) :]
+                known = names("zoo")
+                if name not in known:
+                    hint = did_you_mean(name, known)
+                    message = f"no zoo model {name!r}"
+                    self.problems.append(self.error(message, (*at, "path"), hint))
+
+    def space(self, file: MergeFields, template: Template, n_groups: int) -> GenomeSpace:
+        declared = {gene.name: gene for gene in template.genes}
+        free: dict[str, Gene] = {}
+        held: dict[str, object] = {}
+        for name, value in file.genome.items():
+            at = ("genome", name)
+            if name not in declared:
+                hint = did_you_mean(name, declared)
+                message = f"template {template.name!r} reads no gene {name!r}"
+                self.problems.append(self.document.error(message, at, hint=hint, key=True))
+            elif is_declaration(value):
+                gene, wrong = read_gene(name, value, self.error, at)
+                self.problems += wrong
+                if gene is not None:
+                    free[name] = gene
+            else:
+                held[name] = value
+        for name, gene in declared.items():
+            if name in free or name in held:
+                continue
+            if name in template.fixed:
+                held[name] = template.fixed[name]
+            else:
+                free[name] = gene
+        # Recipe order first, then the template's own order for what the recipe leaves out.
+        order = [*(n for n in file.genome if n in free), *(n for n in declared if n in free)]
+        genes = tuple(_with_weights(free[name], file.models) for name in dict.fromkeys(order))
+        shell = GenomeSpace(genes, {}, {}, tuple(file.models), n_groups)
+        self.check_conditions(genes, declared, file)
+        fixed = {
+            name: self.held(shell, declared[name], held[name]) for name in declared if name in held
+        }
+        return GenomeSpace(
+            genes=genes,
+            fixed=fixed,
+            fixed_genes={name: declared[name] for name in fixed},
+            models=tuple(file.models),
+            n_groups=n_groups,
+        )
+
+    def held(self, shell: GenomeSpace, gene: Gene, value: object) -> object:
+        shaped, wrong = shell.shape(gene, value, self.error, ("genome", gene.name))
+        self.problems += wrong
+        return shaped
+
+    def check_conditions(
+        self, genes: Sequence[Gene], declared: Mapping[str, Gene], file: MergeFields
+    ) -> None:
+        known = {**declared, **{gene.name: gene for gene in genes}}
+        for gene in genes:
+            for parent, allowed in gene.when.items():
+                at = ("genome", gene.name, "when", parent)
+                if parent not in known:
+                    hint = did_you_mean(parent, known)
+                    self.problems.append(self.error(f"no gene {parent!r}", at, hint))
+                    continue
+                if known[parent].per is not None:
+                    message = f"{parent!r} has many values; a condition needs a single one"
+                    self.problems.append(self.error(message, at))
+                    continue
+                for value in allowed:
+                    wrong = known[parent].problem(value)
+                    if wrong:
+                        self.problems.append(self.error(f"{parent}: {wrong}", at))
+
+
+def _with_weights(gene: Gene, models: Mapping[str, ModelSpec]) -> Gene:
+    """A model's ``weight`` in the recipe is the first value of its ``weight`` genes."""
+    given = {alias: spec.weight for alias, spec in models.items() if spec.weight is not None}
+    if gene.name != "weight" or not given or gene.per not in ("model", "model_x_layer_group"):
+        return gene
+    start = gene.init if isinstance(gene.init, Mapping) else dict.fromkeys(models, gene.init)
+    return replace(gene, init={**start, **given})
+
+
+def _candidate(file: CandidateFile, document: Document, folder: Path) -> Recipe:
+    """A point of the experiment that ``from:`` names."""
+    target = (folder / file.from_).resolve()
+    if not target.is_file():
+        raise document.error(f"no recipe at {file.from_!r}", ("from",))
+    experiment = load(target)
+    if experiment.kind != "experiment":
+        raise document.error("from: must name an experiment, not a merge", ("from",))
+
+    def error(message: str, path: tuple[str | int, ...], hint: str | None) -> EvomergeError:
+        return document.error(message, path, hint=hint)
+
+    genome, problems = experiment.space.parse(file.genome, error, ("genome",))
+    if problems:
+        raise ErrorList(problems)
+    merged = experiment.with_genome(genome)
+    return replace(merged, name=file.name or experiment.name, document=document)

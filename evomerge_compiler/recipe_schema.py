@@ -1,0 +1,156 @@
+"""The shape of a recipe file: strict pydantic models, nothing that needs other files.
+
+:mod:`evomerge_compiler.recipe` turns a file of this shape into a :class:`Recipe`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Dtype = Literal["float32", "float16", "bfloat16", "float64"]
+
+
+def _number(value: object) -> object:
+    """Keeps strictness (no numbers from text, no booleans) but lets ``1`` stand for ``1.0``."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+
+
+class Strict(BaseModel):
+    """Unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Facts(Strict):
+    """What a compiler must know of a model that is not on this machine.
+
+    The names are those of the model's own ``config.json``. When the model is on disk, its own
+    facts are read and must agree.
+    """
+
+    architecture: str = Field(description="class name, as config.json's architectures[0]")
+    num_hidden_layers: int = Field(ge=1)
+    hidden_size: int = Field(ge=1)
+    intermediate_size: int | None = None
+    num_attention_heads: int | None = None
+    num_key_value_heads: int | None = None
+    vocab_size: int = Field(ge=1)
+    tie_word_embeddings: bool
+    rope_theta: Number | None = None
+    rms_norm_eps: Number | None = None
+    chat_template: bool | str | None = Field(
+        None, description="whether it has a chat template, or the sha256 of its text"
+    )
+
+
+class ModelSpec(Strict):
+    """One source model."""
+
+    path: str = Field(min_length=1, description="hub id, folder, GGUF file, zoo:NAME or recipe")
+    revision: str | None = None
+    lora: str | None = Field(None, description="LoRA adapter merged into the model once")
+    weight: Number | None = Field(None, description="first value of this model's weight genes")
+    domain: str | None = Field(None, description="what the model is good at, for reports")
+    facts: Facts | None = None
+
+
+class TaskSpec(Strict):
+    """One lm-eval task and the metric of it that counts."""
+
+    task: str = Field(min_length=1)
+    metric: str = Field(min_length=1, description="as in lm-eval's results, without the filter")
+    filter: str = Field("none", description="lm-eval filter, the part behind the comma")
+    weight: Number = Field(1.0, gt=0, description="share in the fitness, normalised to sum 1")
+    num_fewshot: int | None = Field(None, ge=0)
+
+
+class EvaluationSpec(Strict):
+    """How candidates are scored. Names are lm-eval's."""
+
+    tasks: dict[Name, TaskSpec] = Field(min_length=1)
+    batch_size: int = Field(16, ge=1)
+    holdout: Number = Field(0.5, ge=0, lt=1, description="share of items that fitness never sees")
+    limit: int | None = Field(None, ge=1, description="search items a task at most")
+    include_path: list[str] = Field(default_factory=list)
+    apply_chat_template: bool = False
+    system_instruction: str | None = None
+    gen_kwargs: dict[str, Any] = Field(default_factory=dict)
+    max_length: int | None = Field(None, ge=8)
+    dtype: Literal["auto"] | Dtype = "auto"
+    timeout_s: Number = Field(3600.0, gt=0, description="for one merge or one evaluation")
+
+
+class Plateau(Strict):
+    """Stop when the best so far gained less than ``threshold``, relative, in ``patience``."""
+
+    patience: int = Field(5, ge=0, description="generations; 0 is off")
+    threshold: Number = Field(0.01, ge=0)
+
+
+class Budget(Strict):
+    """Stop when either is used up."""
+
+    candidates: int | None = Field(None, ge=1)
+    hours: Number | None = Field(None, gt=0)
+
+
+class SearchSpec(Strict):
+    """How genomes are proposed and when to stop."""
+
+    strategy: str = "elite_recovery"
+    population: int = Field(8, ge=1, le=10_000)
+    generations: int = Field(50, ge=0)
+    plateau: Plateau = Plateau()
+    budget: Budget = Budget()
+    max_failed_share: Number = Field(0.5, ge=0, le=1)
+    parameters: dict[str, Any] = Field(default_factory=dict, description="the strategy's own")
+
+
+class MergeFields(Strict):
+    """What an experiment and a self-contained merge have in common."""
+
+    version: Literal[1] = 1
+    name: Name = "unnamed"
+    models: dict[Alias, ModelSpec] = Field(min_length=1)
+    base: ModelSpec | None = None
+    template: str = "three_stage"
+    layer_groups: int | None = Field(None, ge=1)
+    dtype: Dtype = "bfloat16"
+    out_dtype: Dtype | None = None
+    tokenizer: Alias | None = Field(None, description="model whose tokenizer the merge gets")
+    chat_template: str | None = Field(None, description="model whose chat template it gets")
+    config_from: Alias | None = Field(None, description="model whose config.json it gets")
+    genome: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(0, ge=0, lt=2**63)
+
+
+class ExperimentFile(MergeFields):
+    """``kind: experiment``."""
+
+    kind: Literal["experiment"] = "experiment"
+    evaluation: EvaluationSpec
+    search: SearchSpec = SearchSpec()
+    seeds: list[str] = Field(default_factory=list)
+
+
+class MergeFile(MergeFields):
+    """``kind: merge`` that stands alone."""
+
+    kind: Literal["merge"]
+    evaluation: EvaluationSpec | None = None
+
+
+class CandidateFile(Strict):
+    """``kind: merge`` that is a point of an experiment."""
+
+    kind: Literal["merge"]
+    from_: str = Field(alias="from", min_length=1)
+    genome: dict[str, Any] = Field(default_factory=dict)
+    name: Name | None = None
