@@ -100,10 +100,10 @@ class _Task:
 class WorkerPool:
     """Runs calls in worker processes.
 
-    A worker is started with its first task, runs ``initializer`` once and keeps its modules and caches between
-    tasks. One that died is replaced before the next task. SIGINT never reaches a worker: the
-    parent decides. What a worker prints goes to a bounded scratch file, whose end is in
-    :class:`WorkerCrashed`.
+    A worker is started with its first task, runs ``initializer`` once, and keeps its modules and
+    caches between tasks. One that died is replaced before the next task. SIGINT never reaches a
+    worker: the parent decides. What a worker prints goes to a bounded scratch file, whose end is
+    in :class:`WorkerCrashed`.
 
     Args:
         n_workers: Tasks at a time.
@@ -199,7 +199,7 @@ class WorkerPool:
                 try:
                     if worker is None or not worker.alive():
                         worker = _Worker(self._setup, self._environment)
-                except Exception as error:  # no memory, no file descriptor: the next may be luckier
+                except Exception as error:  # say no memory: a later task may be luckier
                     task.future.set_exception(error)
                     continue
                 self._run(worker, task)
@@ -234,7 +234,7 @@ class _Worker:
     def __init__(self, setup: bytes, environment: Mapping[str, str]) -> None:
         child_read, parent_write = os.pipe()
         parent_read, child_write = os.pipe()
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed in stop()
         # Both sides share one offset: without O_APPEND a truncated log would be a hole and a tail.
         fcntl.fcntl(self._log, fcntl.F_SETFL, fcntl.fcntl(self._log, fcntl.F_GETFL) | os.O_APPEND)
         boot = _BOOT.format(path=sys.path, module=__name__, read=child_read, write=child_write)

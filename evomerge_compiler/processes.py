@@ -30,14 +30,16 @@ GRACE_S = 2.0
 _SUPERVISOR = Path(__file__).with_name("process_supervisor.py")
 
 # What a worker may know of the caller's environment: no token, no key, no proxy password.
-_ALLOWED_NAMES = frozenset(
-    "PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR TMP TEMP SHELL VIRTUAL_ENV LD_LIBRARY_PATH"
-    " CUDA_HOME CUDA_PATH CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUBLAS_WORKSPACE_CONFIG"
-    " HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES PYTORCH_CUDA_ALLOC_CONF"
-    " PYTORCH_ALLOC_CONF HF_HOME HF_HUB_CACHE HF_DATASETS_CACHE HF_HUB_OFFLINE"
-    " HF_DATASETS_OFFLINE TRANSFORMERS_OFFLINE TORCH_HOME TRITON_CACHE_DIR XDG_CACHE_HOME"
-    " XDG_CONFIG_HOME XDG_DATA_HOME SSL_CERT_FILE SSL_CERT_DIR".split()
-)
+_ALLOWED_NAMES = frozenset((
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP",
+    "SHELL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUBLAS_WORKSPACE_CONFIG",
+    "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES",
+    "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "HF_HOME", "HF_HUB_CACHE",
+    "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE",
+    "TORCH_HOME", "TRITON_CACHE_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+    "SSL_CERT_FILE", "SSL_CERT_DIR",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -226,8 +228,9 @@ def _wait(process: subprocess.Popen[bytes], deadline: float | None) -> int | Non
 
 
 _MEMORY_WORDS = (
-    "out of memory", "outofmemoryerror", "memoryerror", "std::bad_alloc", "cannot allocate memory",
-    "can't allocate memory", "defaultcpuallocator: not enough memory", "cublas_status_alloc_failed",
+    "out of memory", "outofmemoryerror", "memoryerror", "std::bad_alloc",
+    "cannot allocate memory", "can't allocate memory", "cublas_status_alloc_failed",
+    "defaultcpuallocator: not enough memory",
 )  # fmt: skip
 _NON_FINITE_WORDS = ("non-finite", "non_finite", "nonfinite", "contains either `inf`, `nan`")
 _UNSAFE_WORDS = (
