@@ -1,0 +1,129 @@
+"""What several commands share: options, output, and finding runs and candidates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from evomerge_compiler.candidate import CandidateId
+from evomerge_compiler.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def recipe_options(command: F) -> F:
+    """``-S key=value`` and ``--models a,b,c``."""
+    command = click.option(
+        "-S", "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+        help="Set a value of the recipe, such as -S search.population=16. Repeatable.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--models", "models", default="", metavar="A,B,C",
+        help="Hub ids or folders that replace the recipe's models, in order.",
+    )(command)  # fmt: skip
+
+
+def merge_options(command: F) -> F:
+    """mergekit's own flags, under mergekit's own names."""
+    options = [
+        click.option("--cuda/--no-cuda", default=None, help="Merge on the GPU; found by itself."),
+        click.option("--low-cpu-memory", is_flag=True, help="Keep results on the GPU."),
+        click.option("--lazy-unpickle", is_flag=True, help="For .bin models."),
+        click.option("--allow-crimes", is_flag=True, help="Let mergekit mix architectures."),
+        click.option("--trust-remote-code", is_flag=True, help="Run code that models bring."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")(command)
+
+
+def split_models(text: str) -> tuple[str, ...]:
+    """``a,b,c`` as a tuple; empty for no text."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def print_json(data: object) -> None:
+    """Plain data as indented JSON on stdout."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def split_run_reference(text: str) -> tuple[Path, CandidateId | None]:
+    """``RUN:003/c05`` or ``RUN`` as a folder and an id.
+
+    ``RUN`` is a folder, or the name of one under ``runs/``. ``RUN:best`` is the best candidate.
+
+    Raises:
+        UsageError: There is no such run.
+    """
+    run, _, candidate = text.partition(":")
+    folder = run_path(run)
+    if not candidate:
+        return folder, None
+    if candidate == "best":
+        return folder, best_of(folder)
+    return folder, CandidateId.parse(candidate)
+
+
+def run_path(text: str) -> Path:
+    """The run folder that ``text`` names.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for folder in (Path(text), Path("runs") / text):
+        if (folder / "recipe.lock.yaml").is_file():
+            return folder
+    known = sorted(p.parent.name for p in Path("runs").glob("*/recipe.lock.yaml"))
+    hint = f"runs here: {', '.join(known)}" if known else "evomerge evolve makes one"
+    raise UsageError(f"no run folder {text!r}", hint=hint)
+
+
+def is_run_reference(text: str) -> bool:
+    """Whether ``text`` is a run or a candidate of one, rather than a recipe or model."""
+    run = text.partition(":")[0]
+    return any(
+        (folder / "recipe.lock.yaml").is_file() for folder in (Path(run), Path("runs") / run)
+    )
+
+
+def best_of(folder: Path) -> CandidateId:
+    """The best candidate so far.
+
+    Raises:
+        UsageError: The run has scored none.
+    """
+    from evomerge_compiler import yamlio
+
+    path = folder / "best.yaml"
+    if not path.is_file():
+        raise UsageError(f"{folder} has no best candidate yet", hint="evomerge evolve scores some")
+    data = yamlio.read_file(path, kind="best.yaml").data
+    assert isinstance(data, Mapping)
+    return CandidateId.parse(str(data["id"]))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A plain text table: numbers right, words left, two spaces between."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [
+        max(len(str(h)), *(len(row[i]) for row in cells)) if cells else len(str(h))
+        for i, h in enumerate(header)
+    ]
+
+    def line(row: Sequence[str], original: Sequence[object] | None = None) -> str:
+        parts = []
+        for i, cell in enumerate(row):
+            number = original is not None and cell[:1] in "0123456789-+." and cell != ""
+            parts.append(cell.rjust(widths[i]) if number and i else cell.ljust(widths[i]))
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(list(header)), *(line(row, row) for row in cells)])

@@ -1,0 +1,196 @@
+"""``elite_recovery``: mutate the best, recover the rest by crossover in triples.
+
+Generation 0 is every combination of the single-valued choice genes (for the three-stage
+template: {linear, slerp} x {ties, dare_ties} x {frankenmerge, dfs} = 8), filled up with uniform
+samples. After that the ``n_elite`` best each give ``n_mutants`` mutants (each active coordinate
+changes with probability ``mutation_rate`` by a normal step of ``sigma`` times its range), and the
+others form triples by rank: ranks 3, 4, 5 and so on, each triple giving one child (numbers: mean
+weighted by fitness; choices: majority, ties to the best parent).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pydantic import Field
+
+from evomerge_compiler.candidate import CandidateId, Lineage, Outcome, Proposal, genome_hash
+from evomerge_compiler.genome import Genome, GenomeSpace
+from evomerge_compiler.recipe_schema import Number
+from evomerge_compiler.strategies.base import (
+    Parameters,
+    choice_combinations,
+    mutate_scalar,
+    ranked,
+    rng,
+    sample_genome,
+    strategy,
+)
+from evomerge_compiler.yamlio import Scalar
+
+PARENTS_PER_CHILD = 3
+
+
+class EliteRecoveryParameters(Parameters):
+    """The numbers of the scheme; the defaults are those of the 2x2x2 pipeline."""
+
+    n_elite: int = Field(2, ge=1)
+    n_mutants: int = Field(3, ge=1, description="mutants of each elite")
+    mutation_rate: Number = Field(0.15, gt=0, le=1)
+    sigma: Number = Field(0.1, gt=0, description="mutation step as a share of the gene's range")
+
+
+@strategy("elite_recovery")
+class EliteRecovery:
+    """Elites give mutants, everyone else is recovered by crossover."""
+
+    summary = "mutants of the best, crossover of the rest in triples (the 2x2x2 pipeline)"
+    parameters = EliteRecoveryParameters
+
+    def __init__(
+        self,
+        space: GenomeSpace,
+        population: int,
+        seed: int,
+        parameters: EliteRecoveryParameters,
+    ) -> None:
+        self.space, self.population, self.seed = space, population, seed
+        self.p = parameters
+        self.last: list[Outcome] = []
+
+    def ask(self, generation: int) -> list[Proposal]:
+        """The combinations of choices in generation 0, mutants and children later."""
+        if generation == 0:
+            return self._first()
+        scored = [outcome for outcome in ranked(self.last) if outcome.scored]
+        if not scored:
+            # Nothing survived: start again from fresh samples rather than from failures.
+            return [self._sampled(generation, slot) for slot in range(self.population)]
+        proposals: list[Proposal] = []
+        for elite in scored[: self.p.n_elite]:
+            for _ in range(self.p.n_mutants):
+                proposals.append(self._mutant(elite, generation, len(proposals)))
+        rest = scored[self.p.n_elite :]
+        for start in range(0, len(rest) - PARENTS_PER_CHILD + 1, PARENTS_PER_CHILD):
+            proposals.append(self._child(rest[start : start + PARENTS_PER_CHILD]))
+        # Failures leave triples short; the population is kept whole by mutants of the best.
+        while len(proposals) < self.population:
+            elite = scored[len(proposals) % min(self.p.n_elite, len(scored))]
+            proposals.append(self._mutant(elite, generation, len(proposals)))
+        return proposals[: self.population]
+
+    def tell(self, generation: int, outcomes: Sequence[Outcome]) -> None:
+        """Remembers the generation: the next one is bred from it."""
+        self.last = list(outcomes)
+
+    def state(self) -> Mapping[str, object]:
+        """The parents by rank."""
+        return {
+            "strategy": "elite_recovery",
+            "elites": [str(o.id) for o in ranked(self.last) if o.scored][: self.p.n_elite],
+            "ranks": {
+                str(o.id): o.fitness.value for o in ranked(self.last) if o.fitness is not None
+            },
+        }
+
+    # -- operators --------------------------------------------------------------------------
+
+    def _first(self) -> list[Proposal]:
+        genomes = choice_combinations(self.space)
+        if len(genomes) > self.population:
+            # More combinations than places: an even spread over the list keeps every choice in.
+            at = np.linspace(0, len(genomes) - 1, self.population).round().astype(int)
+            genomes = [genomes[i] for i in at]
+        proposals = [_proposal(g, "initial", "elite_recovery.combinations") for g in genomes]
+        while len(proposals) < self.population:
+            proposals.append(self._sampled(0, len(proposals)))
+        return proposals
+
+    def _sampled(self, generation: int, slot: int) -> Proposal:
+        genome = sample_genome(self.space, rng(self.seed, generation, slot))
+        return _proposal(genome, "sampled", "elite_recovery.sample")
+
+    def _mutant(self, parent: Outcome, generation: int, slot: int) -> Proposal:
+        random = rng(self.seed, generation, slot)
+        genome = mutate(self.space, parent.genome, self.p.mutation_rate, self.p.sigma, random)
+        return _proposal(genome, "mutation", "elite_recovery.mutate", (parent.id,))
+
+    def _child(self, parents: Sequence[Outcome]) -> Proposal:
+        genome = crossover(self.space, parents)
+        ids = tuple(parent.id for parent in parents)
+        return _proposal(genome, "crossover", "elite_recovery.crossover", ids)
+
+
+def mutate(
+    space: GenomeSpace, genome: Genome, rate: float, sigma: float, random: np.random.Generator
+) -> Genome:
+    """Changes each active coordinate with probability ``rate``; always at least one.
+
+    Args:
+        space: The space of the genome.
+        genome: The parent.
+        rate: Probability a coordinate.
+        sigma: Step as a share of the range.
+        random: The slot's generator.
+    """
+    flat = list(space.complete(genome))
+    active = space.active_coordinates(genome)
+    if not active:
+        return genome
+    chosen = [i for i in active if random.random() < rate]
+    if not chosen:
+        chosen = [active[int(random.integers(len(active)))]]
+    for index in chosen:
+        gene = space.coordinates[index].gene
+        flat[index] = mutate_scalar(gene, flat[index], sigma, random)
+    return space.from_flat(flat)
+
+
+def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
+    """One child: numbers are the fitness-weighted mean, choices the majority.
+
+    Args:
+        space: The space of the genomes.
+        parents: Scored outcomes from best to worst; ties of a choice go to the first.
+    """
+    rows = [space.flatten(parent.genome) for parent in parents]
+    start = space.complete(space.initial())
+    fitness = [parent.fitness.value if parent.fitness else 0.0 for parent in parents]
+    flat: list[Scalar] = []
+    for index, coordinate in enumerate(space.coordinates):
+        # A parent in which the gene is inactive has no say in it.
+        held = [
+            (row[index], f) for row, f in zip(rows, fitness, strict=True) if row[index] is not None
+        ]
+        if not held:
+            flat.append(start[index])
+        elif coordinate.gene.kind == "choice":
+            flat.append(_majority([value for value, _ in held]))
+        else:
+            flat.append(_weighted_mean(held))
+    return space.from_flat(flat)
+
+
+def _majority(values: Sequence[Scalar]) -> Scalar:
+    """The most frequent value; among equals the one of the best parent."""
+    counts = Counter(map(repr, values))
+    most = max(counts.values())
+    return next(value for value in values if counts[repr(value)] == most)
+
+
+def _weighted_mean(held: Sequence[tuple[Scalar, float]]) -> float:
+    """The mean weighted by fitness; plain where no fitness is above 0."""
+    weights = np.maximum(np.array([fitness for _, fitness in held]), 0.0)
+    if weights.sum() <= 0:
+        weights = np.ones(len(held))
+    values = np.array([value for value, _ in held], dtype=float)
+    return float(np.dot(weights / weights.sum(), values))
+
+
+def _proposal(
+    genome: Genome, origin: str, operator: str, parents: tuple[CandidateId, ...] = ()
+) -> Proposal:
+    lineage = Lineage(origin, operator, parents, genome_hash(genome))  # type: ignore[arg-type]
+    return Proposal(genome, lineage)
