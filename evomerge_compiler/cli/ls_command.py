@@ -1,0 +1,107 @@
+"""``evomerge ls``: what ships, what the project adds, what has run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evomerge_compiler.cli.common import json_option, print_json, table
+
+KINDS = ("recipes", "templates", "methods", "strategies", "evaluators", "models", "runs")
+
+
+@click.command(epilog="Example: evomerge ls templates")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@json_option
+def command(kind: str | None, as_json: bool) -> None:
+    """List recipes, templates, methods, strategies, evaluators, models or runs."""
+    found = {name: _LISTS[name]() for name in ([kind] if kind else KINDS)}
+    if as_json:
+        print_json(found)
+        return
+    for name, rows in found.items():
+        if kind is None:
+            click.secho(name, bold=True)
+        text = table(("name", "what"), rows.items()).split("\n", 1)
+        click.echo(text[1] if len(text) > 1 else f"no {name} here")
+        if kind is None:
+            click.echo()
+
+
+def _first_comment(path: Path) -> str:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and "yaml-language-server" not in line:
+            return line.lstrip("# ")
+    return ""
+
+
+def _recipes() -> dict[str, str]:
+    from evomerge_compiler import assets
+
+    return {name: _first_comment(path) for name, path in assets.names("recipes").items()}
+
+
+def _templates() -> dict[str, str]:
+    from evomerge_compiler import assets, templates
+
+    return {name: templates.load(name).summary for name in assets.names("templates")}
+
+
+def _methods() -> dict[str, str]:
+    from evomerge_compiler import mergekit_grammar
+
+    out = {}
+    for name, method in mergekit_grammar.load().methods.items():
+        out[name] = ", ".join(method.parameters) or "no parameters"
+    return out
+
+
+def _strategies() -> dict[str, str]:
+    from evomerge_compiler.strategies import all_strategies
+
+    return {name: kind.summary for name, kind in all_strategies().items()}
+
+
+def _evaluators() -> dict[str, str]:
+    from evomerge_compiler import assets, yamlio
+    from evomerge_compiler.errors import RecipeError
+
+    out = {}
+    for folder in assets.names("evaluators").values():
+        for path in sorted(folder.rglob("*.yaml")):
+            # lm-eval's own tags (!function) are no strict YAML: the name is all that is needed.
+            for line in path.read_text(encoding="utf-8").splitlines():
+                key, _, value = line.partition(":")
+                if key in ("task", "group") and value.strip():
+                    try:
+                        name = str(yamlio.parse(value).data)
+                    except RecipeError:
+                        continue
+                    out[name] = f"{key} in {folder.name}"
+    return out
+
+
+def _models() -> dict[str, str]:
+    from evomerge_compiler import assets
+
+    return {f"zoo:{name}": str(path) for name, path in assets.names("zoo").items()}
+
+
+def _runs() -> dict[str, str]:
+    out = {}
+    for lock in sorted(Path("runs").glob("*/recipe.lock.yaml")):
+        generations = sorted(lock.parent.glob("generations/*/SEALED"))
+        out[lock.parent.name] = f"{len(generations)} generations"
+    return out
+
+
+_LISTS = {
+    "recipes": _recipes,
+    "templates": _templates,
+    "methods": _methods,
+    "strategies": _strategies,
+    "evaluators": _evaluators,
+    "models": _models,
+    "runs": _runs,
+}
