@@ -1,0 +1,1 @@
+"""Turns a compiled merge into a model folder."""

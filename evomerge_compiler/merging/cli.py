@@ -1,0 +1,281 @@
+"""Merges by running ``mergekit-yaml``, one process a stage: the reference for all other ways.
+
+Stages lie in folders named by content (:mod:`evomerge_compiler.merging.stage_cache`), not by
+mergekit-multi's names, which keep a stale result after a change of the recipe. Every process runs
+in a folder of its own with relative paths only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, UsageError, WorkFailed
+from evomerge_compiler.merging.model_files import (
+    CONFIG,
+    copy_code,
+    copy_tokenizer,
+    merged_config,
+    read_json,
+    write_json,
+)
+from evomerge_compiler.merging.options import MergeOptions, mergekit_argv
+from evomerge_compiler.merging.stage_cache import StageCache
+from evomerge_compiler.merging.stage_inputs import StageLayers, link_inputs, stage_layers
+from evomerge_compiler.merging.verify import check_tensors
+from evomerge_compiler.merging.weights import (
+    Scan,
+    check_finite,
+    read_tensors,
+    require_space,
+)
+from evomerge_compiler.processes import CommandResult, run_command, worker_environment
+from evomerge_compiler.yamlio import dump
+
+if TYPE_CHECKING:
+    from evomerge_compiler.compiler import MergePlan, Stage
+
+SOURCE_PREFIX = "models/src/"
+_SCRATCH = ".scratch"
+_DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+_SPACE_MARGIN = 1.05
+
+
+@dataclass(frozen=True)
+class MergedModel:
+    """A merged model on disk.
+
+    Attributes:
+        path: Its folder, ready for transformers.
+        tensors_sha256: Hash of its tensors, see :mod:`evomerge_compiler.merging.weights`.
+        n_parameters: Elements of all its tensors.
+        n_bytes: Bytes of all its tensors.
+        seconds: Wall time of the whole merge.
+    """
+
+    path: Path
+    tensors_sha256: str
+    n_parameters: int
+    n_bytes: int
+    seconds: float
+
+
+def run_plan(
+    plan: MergePlan,
+    sources: Mapping[str, Path],
+    *,
+    work: Path,
+    out: Path,
+    options: MergeOptions | None = None,
+) -> MergedModel:
+    """Merges a plan into a model folder.
+
+    Args:
+        plan: The compiled merge.
+        sources: Alias to model folder, for every model of the plan.
+        work: Folder that keeps stages for other merges (below ``stages/``).
+        out: The folder to write. It appears whole, or not at all.
+        options: How mergekit runs.
+
+    Raises:
+        WorkFailed: This merge cannot be done (step ``merge``).
+        MissingPrerequisite: The machine lacks mergekit, disk space or the GPU asked for.
+        UsageError: ``out`` exists and is not an empty folder.
+    """
+    started = time.monotonic()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already", hint="remove it, or name another folder")
+    cache = StageCache(work / "stages")
+    require_space(work, needed_bytes(plan, sources, cache))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Left behind by a process that was killed; nobody else writes to this name.
+    part = out.with_name(f".{out.name}.part")
+    if part.exists():
+        shutil.rmtree(part)
+    part.mkdir()
+    try:
+        with ExitStack() as held:
+            merge = _Merge(plan, sources, cache, options or MergeOptions(), held)
+            found = merge.final(part)
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    seconds = time.monotonic() - started
+    return MergedModel(out, found.sha256, found.n_parameters, found.n_bytes, seconds)
+
+
+def needed_bytes(plan: MergePlan, sources: Mapping[str, Path], cache: StageCache) -> int:
+    """Disk that a plan may take: every stage that is not there yet, at the result's depth."""
+    largest = 0.0
+    for folder in sources.values():
+        tensors = read_tensors(folder)
+        elements = sum(info.n_elements for info in tensors.values())
+        held = sum(info.end - info.start for info in tensors.values())
+        depth = stage_depth(folder)
+        final = plan.stages[-1].document
+        itemsize = _DTYPE_BYTES.get(str(final.get("out_dtype") or final.get("dtype")))
+        size = elements * itemsize if itemsize else held
+        largest = max(largest, size * max(1.0, plan.n_layers / depth))
+    missing = sum(not cache.is_whole(stage.stage_key) for stage in plan.stages[:-1])
+    return int(largest * (missing + 1) * _SPACE_MARGIN)
+
+
+class _Merge:
+    """One run of a plan: makes the stages that the final one needs and the cache lacks."""
+
+    def __init__(
+        self,
+        plan: MergePlan,
+        sources: Mapping[str, Path],
+        cache: StageCache,
+        options: MergeOptions,
+        held: ExitStack,
+    ) -> None:
+        self.plan = plan
+        self.sources = sources
+        self.cache = cache
+        self.options = options
+        self.held = held
+        self.stages = {stage.name: stage for stage in plan.stages}
+        self.ready: dict[str, Path] = {}
+
+    def folder(self, name: str) -> Path:
+        """The model folder of an input: a source's own, or a stage's, made when missing."""
+        if name.startswith(SOURCE_PREFIX):
+            return self.sources[name[len(SOURCE_PREFIX) :]]
+        if name not in self.ready:
+            stage = self.stages[name]
+            held = self.cache.stage(stage.stage_key, lambda part: self.intermediate(stage, part))
+            self.ready[name] = self.held.enter_context(held)
+        return self.ready[name]
+
+    def intermediate(self, stage: Stage, part: Path) -> str:
+        """Fills the folder of an earlier stage; its donor is the input its embeddings are from."""
+        inputs, layers = self.mergekit(stage, part)
+        donor = inputs[layers.first]
+        self.finish(part, donor, donor, None, stage, inputs, layers)
+        return check_finite(part).sha256
+
+    def final(self, part: Path) -> Scan:
+        """Fills the folder of the result, with the donors that the plan names."""
+        stage = self.plan.stages[-1]
+        inputs, layers = self.mergekit(stage, part)
+        template = self.plan.chat_template_donor
+        self.finish(
+            part,
+            self.sources[self.plan.config_donor],
+            self.sources[self.plan.tokenizer_donor],
+            None if template is None else self.sources[template],
+            stage,
+            inputs,
+            layers,
+        )
+        copy_code(self.sources[self.plan.config_donor], part)
+        return check_finite(part)
+
+    def finish(
+        self,
+        part: Path,
+        config_donor: Path,
+        tokenizer_donor: Path,
+        template_donor: Path | None,
+        stage: Stage,
+        inputs: Mapping[str, Path],
+        layers: StageLayers,
+    ) -> None:
+        """Writes what stands beside the weights, and checks the weights against it."""
+        tensors = read_tensors(part)
+        other = tokenizer_donor != config_donor
+        own_tokenizer = bool({"tokenizer", "tokenizer_source"} & stage.document.keys())
+        config = merged_config(
+            read_json(config_donor / CONFIG),
+            tensors,
+            n_layers=layers.n_layers,
+            per_layer=layers.per_layer,
+            token_ids=read_json(tokenizer_donor / CONFIG) if other else None,
+        )
+        write_json(part / CONFIG, config)
+        copy_tokenizer(tokenizer_donor, template_donor, part, keep_tokenizer=own_tokenizer)
+        check_tensors(part, tensors, inputs, layers, trust=self.options.trust_remote_code)
+
+    def mergekit(self, stage: Stage, part: Path) -> tuple[dict[str, Path], StageLayers]:
+        """Runs mergekit for one stage, which writes weights into ``part``."""
+        inputs = {name: self.folder(name) for name in stage.inputs}
+        layers = stage_layers(stage.document, inputs)
+        scratch = part / _SCRATCH
+        scratch.mkdir()
+        link_inputs(scratch, inputs, layers)
+        (scratch / "merge.yaml").write_text(dump(dict(stage.document)), "utf-8")
+        argv = mergekit_argv("merge.yaml", "..", self.plan.random_seed, self.options)
+        result = run_command(
+            argv, cwd=scratch, env=_environment(self.options), timeout_s=self.options.timeout_s
+        )
+        if result.reason is not None:
+            raise _failure(result, stage.name)
+        shutil.rmtree(scratch)
+        return inputs, layers
+
+
+def _environment(options: MergeOptions) -> dict[str, str]:
+    # All inputs are folders: only code of a model's own may still have to come from the hub.
+    env = worker_environment(offline=options.offline or not options.trust_remote_code)
+    # The mergekit of this very installation comes first, whatever else is on PATH.
+    here = os.path.dirname(sys.executable)
+    return env | {"PATH": os.pathsep.join([here, env.get("PATH", os.defpath)])}
+
+
+_MACHINE_WORDS = {
+    "no space left on device": "free some space, or put the run folder on a larger disk",
+    "disk quota exceeded": "free some space, or put the run folder on a larger disk",
+    "torch not compiled with cuda": "install a CUDA build of torch, or leave --cuda out",
+    "no cuda gpus are available": "leave --cuda out, or make the GPU visible",
+    "no nvidia driver": "install the NVIDIA driver, or leave --cuda out",
+    "modulenotfounderror": "install evomerge-compiler again: mergekit's own dependency is missing",
+}
+
+
+def _failure(result: CommandResult, stage: str) -> EvomergeError:
+    """The error for a mergekit process that did not end well, without paths and times."""
+    text = result.stderr_tail.lower()
+    last = scrub(_last_line(result.stderr_tail))
+    for words, hint in _MACHINE_WORDS.items():
+        if words in text:
+            return MissingPrerequisite(f"mergekit cannot run here: {last}", hint=hint)
+    reason = result.reason or "crashed"
+    if reason == "timeout":
+        last = "it ran past the time limit"
+    elif reason == "crashed" and result.returncode > 0:
+        # An exception that mergekit raised itself would be raised again: no reason for a retry.
+        reason = "invalid"
+    elif result.returncode < 0:
+        last = f"it was ended by signal {-result.returncode}"
+    return WorkFailed(f"mergekit failed in stage {stage}: {last}", reason=reason, step="merge")
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (raised or lines or ["it wrote no message"])[-1]
+
+
+def scrub(text: str) -> str:
+    """A message without absolute paths: only the last part of each is kept."""
+    return re.sub(r"(?<![\w./])/(?:[^\s'\":,/]+/)+", "", text)[:500]
+
+
+def stage_depth(folder: Path) -> int:
+    """Layers of a model folder, as its config.json says."""
+    from evomerge_compiler.merging.model_files import text_part
+
+    return int(text_part(read_json(folder / CONFIG))["num_hidden_layers"])

@@ -1,0 +1,101 @@
+"""How mergekit is run: the part of a merge that does not change its result."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+PROGRAM = "mergekit-yaml"
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """Flags of ``mergekit-yaml``, under mergekit's own names, and our limits.
+
+    Attributes:
+        cuda: Compute on the GPU; None asks whether there is one.
+        device: A torch device in place of ``cuda``, e.g. ``cuda:1``.
+        allow_crimes: Let architectures be mixed.
+        trust_remote_code: Let models bring code of their own.
+        low_cpu_memory: Keep results on the GPU until a shard is written.
+        read_to_gpu: Read weights straight to the GPU.
+        lazy_unpickle: mergekit's flag for pickled inputs; of no effect on safetensors.
+        out_shard_size: Bytes of an output file, as ``5B`` (mergekit counts bytes here).
+        timeout_s: For one stage; None is no limit.
+        offline: Never ask the hub.
+    """
+
+    cuda: bool | None = None
+    device: str | None = None
+    allow_crimes: bool = False
+    trust_remote_code: bool = False
+    low_cpu_memory: bool = False
+    read_to_gpu: bool = False
+    lazy_unpickle: bool = False
+    out_shard_size: str | None = None
+    timeout_s: float | None = None
+    offline: bool = False
+
+
+def mergekit_argv(
+    config_path: str,
+    out_path: str,
+    random_seed: int,
+    options: MergeOptions,
+    *,
+    has_gpu: Callable[[], bool] | None = None,
+) -> list[str]:
+    """The command that merges one stage.
+
+    Args:
+        config_path: The mergekit YAML.
+        out_path: Folder that mergekit is to write.
+        random_seed: For methods that draw random numbers.
+        options: The flags.
+        has_gpu: Answers ``cuda: None``; :func:`gpu_available` by default.
+
+    Returns:
+        Program and arguments. The tokenizer and the model card are ours to write: mergekit takes
+        the first from a donor of its own choice and asks the hub for the second.
+    """
+    argv = [PROGRAM, config_path, out_path, "--random-seed", str(random_seed)]
+    argv += ["--no-copy-tokenizer", "--no-write-model-card", "--quiet"]
+    cuda = options.cuda
+    if cuda is None and options.device is None:
+        cuda = (has_gpu or gpu_available)()
+    flags = {
+        "--cuda": cuda,
+        "--allow-crimes": options.allow_crimes,
+        "--trust-remote-code": options.trust_remote_code,
+        "--low-cpu-memory": options.low_cpu_memory,
+        "--read-to-gpu": options.read_to_gpu,
+        "--lazy-unpickle": options.lazy_unpickle,
+    }
+    argv += [flag for flag, given in flags.items() if given]
+    if options.device is not None:
+        argv += ["--device", options.device]
+    if options.out_shard_size is not None:
+        argv += ["--out-shard-size", options.out_shard_size]
+    return argv
+
+
+@lru_cache(maxsize=1)
+def gpu_available() -> bool:
+    """Whether torch can compute on a CUDA GPU here.
+
+    The driver is asked first: where it knows no GPU, torch need not be imported to say no.
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return False
+    if count.value == 0:
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
