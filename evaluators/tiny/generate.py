@@ -50,8 +50,9 @@ def record(domain: str, item: Item) -> dict[str, object]:
         "prompt": item.prompt,
         "answer": item.answer,
     }
-    # The calls and values differ in type from item to item, and a data set's column may not.
-    row.update({name: json.dumps(value) for name, value in item.fields.items()})
+    for name, value in item.fields.items():
+        # Values differ in type from item to item, and a column of a data set may not.
+        row[name] = json.dumps(value) if name in ("calls", "expected", "value") else value
     return row
 
 

@@ -164,7 +164,7 @@ def score_structured_data(row: Row, results: list[str]) -> dict[str, float]:
         `exact`: 1.0 where the text is valid and has the expected value.
     """
     try:
-        value = parse(json.loads(row["format"]), results[0].strip())
+        value = parse(row["format"], results[0].strip())
     except (ValueError, RecursionError):
         return {"exact": 0.0}
     return {"exact": float(same(value, json.loads(row["value"])))}

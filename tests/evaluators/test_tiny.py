@@ -66,7 +66,7 @@ def test_reference_answers_are_right(scorers: ModuleType, domain: str) -> None:
 
 
 def test_reference_code_is_right_and_run_in_the_sandbox(scorers: ModuleType) -> None:
-    for row in rows("code")[:80]:
+    for row in rows("code")[::10]:
         assert score(scorers, "code", row, row["answer"]) == 1.0
 
 
@@ -110,15 +110,15 @@ def test_math_takes_the_last_integer(scorers: ModuleType) -> None:
 
 
 def test_structured_data_is_judged_by_value(scorers: ModuleType) -> None:
-    row = {"format": json.dumps("json"), "value": json.dumps({"a": 1, "b": "x"})}
+    row = {"format": "json", "value": json.dumps({"a": 1, "b": "x"})}
     assert score(scorers, "structured_data", row, '{"b": "x", "a": 1}') == 1.0
     assert score(scorers, "structured_data", row, '{"a": 1.0, "b": "x"}') == 0.0
     assert score(scorers, "structured_data", row, '{"a": true, "b": "x"}') == 0.0
     assert score(scorers, "structured_data", row, '{"a": 1') == 0.0
-    row["format"] = json.dumps("yaml")
+    row["format"] = "yaml"
     assert score(scorers, "structured_data", row, "{a: 1, b: x}") == 1.0
     assert score(scorers, "structured_data", row, "{a: 1, b: [") == 0.0
-    row = {"format": json.dumps("csv"), "value": json.dumps([["1", "x,y"]])}
+    row = {"format": "csv", "value": json.dumps([["1", "x,y"]])}
     assert score(scorers, "structured_data", row, '1,"x,y"') == 1.0
     assert score(scorers, "structured_data", row, "1,x,y") == 0.0
 
