@@ -15,7 +15,7 @@ from evomerge_compiler import templates, yamlio
 from evomerge_compiler.assets import ZOO_PREFIX, names
 from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeError, did_you_mean
 from evomerge_compiler.gene_spec import is_declaration, read_gene
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace
+from evomerge_compiler.genome import OTHER_TENSORS, Gene, Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import (
     CandidateFile,
     EvaluationSpec,
@@ -31,6 +31,7 @@ from evomerge_compiler.yamlio import Document
 BASE_ALIAS = "base"
 DEFAULT_LAYER_GROUPS = 4
 RECIPE_SUFFIXES = (".yaml", ".yml")
+LOCK_NAME = "recipe.lock.yaml"
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,39 @@ def load(
     data = document.data
     if not isinstance(data, dict):
         raise document.error("expected a mapping of recipe keys")
-    _replace_models(document, data, models)
-    for text in overrides:
-        document = _override(document, text)
+    folder, locked_overrides, locked_models = _started_with(found)
+    _replace_models(document, data, models or locked_models)
+    for text in (*locked_overrides, *overrides):
+        _override(document, text)
+    return from_document(document, folder)
+
+
+def from_data(data: Mapping[str, object], folder: Path, name: str = "<made>") -> Recipe:
+    """A recipe of plain data that comes from no file.
+
+    Args:
+        data: As a recipe file holds it.
+        folder: What relative paths in it are relative to.
+        name: Stands for the file in places.
+    """
+    return from_document(Document(data=dict(data), file=name), folder)
+
+
+def from_document(document: Document, folder: Path) -> Recipe:
+    """A recipe of any kind from a document that was read.
+
+    Raises:
+        RecipeError: Something is wrong; several mistakes come as one ErrorList.
+    """
     data = document.data
     assert isinstance(data, dict)
     kind = data.get("kind", "experiment")
     if kind == "experiment":
-        return _Builder(document, found.parent).experiment(_validate(ExperimentFile, document))
+        return _Builder(document, folder).experiment(_validate(ExperimentFile, document))
     if kind == "merge" and "from" in data:
-        return _candidate(_validate(CandidateFile, document), document, found.parent)
+        return _candidate(_validate(CandidateFile, document), document, folder)
     if kind == "merge":
-        return _Builder(document, found.parent).merge(_validate(MergeFile, document))
+        return _Builder(document, folder).merge(_validate(MergeFile, document))
     raise document.error(
         f"unknown kind {kind!r}",
         ("kind",),
@@ -157,8 +179,24 @@ def _replace_models(document: Document, data: dict[str, Any], paths: Sequence[st
             spec["path"] = path
 
 
-def _override(document: Document, text: str) -> Document:
-    """The document with ``a.b.c=value`` set; the value is read as YAML."""
+def _started_with(path: Path) -> tuple[Path, tuple[str, ...], tuple[str, ...]]:
+    """The folder, overrides and models that go with a recipe file.
+
+    A run keeps its recipe byte for byte; what that was relative to, and what was set on the
+    command line when the run was started, stand in the lock beside it.
+    """
+    lock = path.parent / LOCK_NAME
+    if path.name != "recipe.yaml" or not lock.is_file():
+        return path.parent, (), ()
+    data = yamlio.read_file(lock, kind="lock").data
+    if not isinstance(data, dict) or not isinstance(data.get("folder"), str):
+        raise RecipeError("expected the lock of a run", place=Place(str(lock)))
+    folder = path.parent / data["folder"]
+    return folder, tuple(data.get("overrides") or ()), tuple(data.get("models") or ())
+
+
+def _override(document: Document, text: str) -> None:
+    """Sets ``a.b.c=value`` in the document; the value is read as YAML."""
     key, equals, raw = text.partition("=")
     place = Place(f"-S {text}")
     if not equals or not key:
@@ -174,7 +212,6 @@ def _override(document: Document, text: str) -> Document:
     if not isinstance(part, dict):
         raise RecipeError(f"{'.'.join(steps[:-1])} holds a single value", place=place)
     part[steps[-1]] = value
-    return document
 
 
 # --------------------------------------------------------------------------------------
@@ -324,6 +361,10 @@ class _Builder:
         if file.base is not None and BASE_ALIAS in file.models:
             message = "a model has the alias 'base' and there is a base of its own"
             self.problems.append(self.error(message, ("models", BASE_ALIAS), "rename the model"))
+        if OTHER_TENSORS in file.models:
+            message = f"the alias {OTHER_TENSORS!r} means all tensors without a filter"
+            at = ("models", OTHER_TENSORS)
+            self.problems.append(self.error(message, at, "rename the model"))
         aliases = [*file.models, *([BASE_ALIAS] if file.base is not None else [])]
         for key in ("tokenizer", "chat_template", "config_from"):
             alias = getattr(file, key)
@@ -369,7 +410,11 @@ class _Builder:
         # Recipe order first, then the template's own order for what the recipe leaves out.
         order = [*(n for n in file.genome if n in free), *(n for n in declared if n in free)]
         genes = tuple(_with_weights(free[name], file.models) for name in dict.fromkeys(order))
-        shell = GenomeSpace(genes, {}, {}, tuple(file.models), n_groups)
+        # The difference of the base from itself is nothing: no gene has a value for it.
+        ranged = tuple(file.models)
+        if template.base == "origin" and file.base is None:
+            ranged = ranged[1:] or ranged
+        shell = GenomeSpace(genes, {}, {}, ranged, n_groups)
         self.check_conditions(genes, declared, file)
         fixed = {
             name: self.held(shell, declared[name], held[name]) for name in declared if name in held
@@ -378,7 +423,7 @@ class _Builder:
             genes=genes,
             fixed=fixed,
             fixed_genes={name: declared[name] for name in fixed},
-            models=tuple(file.models),
+            models=ranged,
             n_groups=n_groups,
         )
 

@@ -1,0 +1,421 @@
+"""The loop: ask, write, score, tell, seal. A small state machine with no I/O of its own.
+
+What is durable goes through the run folder, what is slow through the executor, what is clever
+through the strategy. A run resumes by replaying the sealed generations through ``ask`` and
+``tell`` and going on with the open one; a generation's results do not depend on the order in
+which they arrived, nor on how often the process was killed on the way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evomerge_compiler import fitness as fit
+from evomerge_compiler import recipe as recipes
+from evomerge_compiler.candidate import (
+    CandidateId,
+    Failure,
+    Fitness,
+    Lineage,
+    Outcome,
+    Proposal,
+    Scores,
+    genome_hash,
+)
+from evomerge_compiler.compiler import MergePlan, compile_recipe
+from evomerge_compiler.errors import EvomergeError, Place, RecipeError, RunDamaged
+from evomerge_compiler.events import (
+    CandidateDone,
+    Event,
+    GenerationSealed,
+    GenerationStarted,
+    Observer,
+    Started,
+)
+from evomerge_compiler.executors.base import Executor, Job, JobResult
+from evomerge_compiler.recipe import Recipe
+from evomerge_compiler.run_folder import RunFolder, StoredCandidate
+from evomerge_compiler.run_tables import PopulationRow
+from evomerge_compiler.strategies import Strategy
+from evomerge_compiler.strategies.base import ranked
+from evomerge_compiler.strategies.factory import build
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an evolution ended.
+
+    Attributes:
+        reason: ``generations``, ``plateau``, ``candidates`` or ``time``.
+        best: The best outcome, None when nothing could be scored.
+        n_candidates: Candidates over all generations.
+        failures: Failure reason to count.
+        n_reused: Candidates that equalled one scored before, in this process.
+    """
+
+    reason: str
+    best: Outcome | None
+    n_candidates: int
+    failures: Mapping[str, int]
+    n_reused: int
+
+
+@dataclass
+class _History:
+    """What the generations so far add up to."""
+
+    best: Outcome | None = None
+    best_so_far: list[float | None] = field(default_factory=list)
+    n_candidates: int = 0
+    n_reused: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    # Scores by eval key: an equal candidate is never scored twice.
+    known: dict[str, tuple[Scores, Fitness]] = field(default_factory=dict)
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self.n_candidates += 1
+            if outcome.failure is not None:
+                reason = outcome.failure.reason
+                self.failures[reason] = self.failures.get(reason, 0) + 1
+            if outcome.fitness is not None and outcome.scores is not None:
+                self.known[outcome.scores.eval_key] = (outcome.scores, outcome.fitness)
+        leader = next((o for o in ranked(outcomes) if o.fitness is not None), None)
+        if leader is not None and (self.best is None or _value(leader) > _value(self.best)):
+            self.best = leader
+        self.best_so_far.append(_value(self.best) if self.best else None)
+
+
+class Evolution:
+    """Runs a recipe's search in a run folder.
+
+    Args:
+        recipe: The experiment.
+        folder: Its run folder, held by this process.
+        executor: Runs the merges and evaluations.
+        observers: Are told what happens.
+        clock: Seconds, for the time budget.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        executor: Executor,
+        observers: Sequence[Observer] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assert recipe.search is not None and recipe.evaluation is not None
+        self.recipe = recipe
+        self.search = recipe.search
+        self.shares = fit.weights(recipe.evaluation)
+        self.folder = folder
+        self.executor = executor
+        self.observers = observers
+        self.clock = clock
+        self.strategy: Strategy = build(recipe)
+        self.history = _History()
+
+    def run(self, generations: int) -> Ending:
+        """Goes on until a stop rule holds.
+
+        Args:
+            generations: How many generations there are to be in all. 0 writes generation 0
+                unscored, for editing, and stops.
+
+        Raises:
+            EvomergeError: Something stops every candidate, or the folder is damaged; all that
+                was scored stays.
+        """
+        started = self.clock()
+        sealed = self.folder.sealed_generations()
+        self._tell_observers(Started(self.recipe, str(self.folder.root), generations, len(sealed)))
+        for number in sealed:
+            self._replay(number)
+        if generations == 0:
+            if not sealed and self.folder.open_generation() is None:
+                self._begin(0)
+            return self._ending("generations")
+        while (reason := self._stop(generations, started)) is None:
+            self._generation(len(self.history.best_so_far))
+        return self._ending(reason)
+
+    # -- one generation ---------------------------------------------------------------------
+
+    def _generation(self, number: int) -> None:
+        if self.folder.open_generation() == number:
+            self._check_asked(number, self._ask(number))
+        else:
+            self._begin(number)
+        stored = self.folder.candidates(number)
+        done = sum(candidate.done for candidate in stored)
+        self._tell_observers(GenerationStarted(number, len(stored), done))
+        self._score(stored)
+        stored = self.folder.candidates(number)
+        outcomes = [candidate.outcome for candidate in stored]
+        self.folder.seal(number, population(stored))
+        self._add(number, outcomes, replayed=False)
+
+    def _begin(self, number: int) -> None:
+        state = self.strategy.state()
+        proposals = self._ask(number)
+        self.folder.begin_generation(number, proposals, state)
+
+    def _ask(self, number: int) -> list[Proposal]:
+        proposals = self.strategy.ask(number)
+        if number == 0:
+            proposals = [*proposals, *seed_proposals(self.recipe)]
+        return arrange(proposals)
+
+    def _replay(self, number: int) -> None:
+        self._check_asked(number, self._ask(number))
+        self._add(number, self.folder.outcomes(number), replayed=True)
+
+    def _add(self, number: int, outcomes: Sequence[Outcome], *, replayed: bool) -> None:
+        self.strategy.tell(number, outcomes)
+        before = self.history.best
+        self.history.add(outcomes)
+        best = self.history.best
+        if best is not None and (best is not before or not replayed):
+            self.folder.write_best(best)
+        self._tell_observers(GenerationSealed(number, outcomes, best, replayed))
+
+    def _check_asked(self, number: int, proposals: Sequence[Proposal]) -> None:
+        """The genomes asked for again must be those on record: a free check of the whole past.
+
+        Raises:
+            RunDamaged: They differ, so the files and this version of evomerge do not agree.
+        """
+        stored = self.folder.candidates(number, strict=False)
+        asked = [p.lineage.asked for p in proposals if p.lineage.origin != "seed"]
+        # A seed file may have been edited since; the folder holds what it was.
+        recorded = [c.lineage.asked for c in stored if c.lineage.operator != SEED_OPERATOR]
+        if asked != recorded:
+            where = self.folder.root / "generations" / f"{number:03d}"
+            raise RunDamaged(
+                "the strategy asks for other genomes than this generation records",
+                hint="the run was made by another version, or an earlier generation was changed; "
+                f"branch off with: evomerge fork {self.folder.root}@{number:03d} DEST",
+                place=Place(str(where)),
+            )
+
+    # -- scoring ----------------------------------------------------------------------------
+
+    def _score(self, stored: Sequence[StoredCandidate]) -> None:
+        """Gives every candidate of the open generation an outcome."""
+        waiting: dict[str, list[StoredCandidate]] = {}
+        jobs: list[Job] = []
+        for candidate in stored:
+            plan = self._compile(candidate)
+            if plan is None or self._is_done(candidate):
+                continue
+            job = Job(str(candidate.id), plan=plan)
+            key = self.executor.eval_key(job, "search")
+            if key in self.history.known:
+                self._commit(candidate, *self.history.known[key], reused=True)
+            elif key in waiting:
+                waiting[key].append(candidate)
+            else:
+                waiting[key] = [candidate]
+                jobs.append(job)
+        groups = list(waiting.values())
+        for index, result in self._results(jobs):
+            for position, candidate in enumerate(groups[index]):
+                self._take(candidate, result, reused=position > 0)
+
+    def _results(self, jobs: Sequence[Job]) -> Iterator[tuple[int, JobResult]]:
+        return self.executor.run(jobs) if jobs else iter(())
+
+    def _compile(self, candidate: StoredCandidate) -> MergePlan | None:
+        """Compiles a candidate and writes its merge; a genome that cannot be is its failure.
+
+        Raises:
+            EvomergeError: A person's own edit or seed does not compile.
+        """
+        assert candidate.genome is not None
+        try:
+            plan = compile_recipe(self.recipe, genome=candidate.genome)
+        except EvomergeError as error:
+            if candidate.edited or candidate.lineage.operator == SEED_OPERATOR:
+                raise RecipeError(
+                    f"candidate {candidate.id} does not compile: {error.message}",
+                    hint=error.hint,
+                    place=error.place,
+                ) from None
+            if candidate.failure is None:
+                failure = Failure("compile", "invalid", error.message)
+                self.folder.commit_outcome(candidate.id, failure)
+                self._announce(candidate, failure=failure)
+            return None
+        text = plan.written()
+        if candidate.text != text:
+            self.folder.commit_compiled(candidate.id, text)
+        return plan
+
+    def _is_done(self, candidate: StoredCandidate) -> bool:
+        return candidate.done and self.folder.candidate(candidate.id).done
+
+    def _take(self, candidate: StoredCandidate, result: JobResult, *, reused: bool) -> None:
+        if result.failure is not None:
+            self.folder.commit_outcome(candidate.id, result.failure)
+            self._announce(candidate, failure=result.failure, result=result)
+            return
+        scores = result.scores["search"]
+        value = fit.fitness(scores, self.shares)
+        self._commit(candidate, scores, value, reused=reused, result=result)
+
+    def _commit(
+        self,
+        candidate: StoredCandidate,
+        scores: Scores,
+        value: Fitness,
+        *,
+        reused: bool,
+        result: JobResult | None = None,
+    ) -> None:
+        self.folder.commit_outcome(candidate.id, scores, value)
+        self.history.n_reused += reused
+        self._announce(candidate, scores=scores, value=value, reused=reused, result=result)
+
+    def _announce(
+        self,
+        candidate: StoredCandidate,
+        *,
+        scores: Scores | None = None,
+        value: Fitness | None = None,
+        failure: Failure | None = None,
+        reused: bool = False,
+        result: JobResult | None = None,
+    ) -> None:
+        assert candidate.genome is not None
+        outcome = Outcome(candidate.id, candidate.genome, value, failure, scores)
+        merge_s, evaluate_s = (result.merge_s, result.evaluate_s) if result else (0.0, 0.0)
+        self._tell_observers(CandidateDone(outcome, reused, merge_s, evaluate_s))
+
+    def _tell_observers(self, event: Event) -> None:
+        for observer in self.observers:
+            observer.notice(event)
+
+    # -- stopping ---------------------------------------------------------------------------
+
+    def _stop(self, generations: int, started: float) -> str | None:
+        """Why to stop now, or None. An open generation is always finished first."""
+        if self.folder.open_generation() is not None:
+            return None
+        if len(self.history.best_so_far) >= generations:
+            return "generations"
+        plateau = self.search.plateau
+        if on_plateau(self.history.best_so_far, plateau.patience, plateau.threshold):
+            return "plateau"
+        budget = self.search.budget
+        if budget.candidates is not None and self.history.n_candidates >= budget.candidates:
+            return "candidates"
+        if budget.hours is not None and self.clock() - started >= budget.hours * 3600:
+            return "time"
+        return None
+
+    def _ending(self, reason: str) -> Ending:
+        h = self.history
+        return Ending(reason, h.best, h.n_candidates, dict(sorted(h.failures.items())), h.n_reused)
+
+
+# --------------------------------------------------------------------------------------
+
+SEED_OPERATOR = "recipe.seeds"
+
+
+def seed_proposals(recipe: Recipe) -> list[Proposal]:
+    """The hand-written recipes that ``seeds:`` puts into generation 0.
+
+    Raises:
+        EvomergeError: One is mistaken, or its template or genes are not this experiment's.
+    """
+    out = []
+    for path in recipe.seeds:
+        seed = recipes.load(path)
+        values = {**seed.space.fixed, **seed.genome.values}
+        wanted = {name: v for name, v in values.items() if name in recipe.space.by_name}
+        active = recipe.space.active({**recipe.space.initial().values, **wanted})
+        wanted = {name: value for name, value in wanted.items() if name in active}
+
+        def error(message: str, at: tuple[str | int, ...], hint: str | None) -> EvomergeError:
+            return seed.document.error(message, ("genome", *at), hint=hint)  # noqa: B023
+
+        if seed.template.name != recipe.template.name:
+            raise seed.document.error(
+                f"the seed renders template {seed.template.name!r}, "
+                f"the experiment {recipe.template.name!r}",
+                ("template",),
+            )
+        genome, problems = recipe.space.parse(wanted, error)
+        if problems:
+            raise problems[0]
+        out.append(Proposal(genome, Lineage("seed", SEED_OPERATOR, (), genome_hash(genome))))
+    return out
+
+
+def arrange(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """The proposals in the order of slots: each in its first parent's slot when that is free.
+
+    Steady slots keep the difference between two generation folders small.
+    """
+    slots: list[Proposal | None] = [None] * len(proposals)
+    waiting = []
+    for proposal in proposals:
+        parents = proposal.lineage.parents
+        slot = parents[0].slot if parents else len(slots)
+        if slot < len(slots) and slots[slot] is None:
+            slots[slot] = proposal
+        else:
+            waiting.append(proposal)
+    rest = iter(waiting)
+    return [proposal if proposal is not None else next(rest) for proposal in slots]
+
+
+def on_plateau(best_so_far: Sequence[float | None], patience: int, threshold: float) -> bool:
+    """Whether the best so far gained less than ``threshold``, relative, in ``patience``.
+
+    Args:
+        best_so_far: ``(n_generations,)`` best fitness after each generation.
+        patience: Generations to look back; 0 never stops.
+        threshold: Relative gain that counts as progress.
+    """
+    if patience == 0 or len(best_so_far) <= patience:
+        return False
+    now, then = best_so_far[-1], best_so_far[-1 - patience]
+    if now is None or then is None:
+        return False
+    return now - then < threshold * abs(then) if then else now <= then
+
+
+def population(stored: Sequence[StoredCandidate]) -> list[PopulationRow]:
+    """The rows of ``population.tsv``."""
+    order = [o.id for o in ranked([c.outcome for c in stored]) if o.fitness is not None]
+    rows = []
+    for candidate in stored:
+        scores = candidate.scores.domains if candidate.scores else {}
+        rows.append(
+            PopulationRow(
+                slot=candidate.id.slot,
+                state=candidate.failure.reason if candidate.failure else "scored",
+                fitness=candidate.fitness.objectives if candidate.fitness else (),
+                stderr=candidate.fitness.stderr if candidate.fitness else None,
+                rank=order.index(candidate.id) + 1 if candidate.id in order else None,
+                origin=candidate.lineage.origin,
+                parents=candidate.lineage.parents,
+                domains={domain: score.value for domain, score in scores.items()},
+            )
+        )
+    return rows
+
+
+def _value(outcome: Outcome) -> float:
+    assert outcome.fitness is not None
+    return outcome.fitness.value
+
+
+def best_id(ending: Ending) -> CandidateId | None:
+    """The id of the best candidate, if there is one."""
+    return ending.best.id if ending.best else None
