@@ -3,6 +3,8 @@
 A template file ``NAME.yaml.j2`` is a YAML header, a line ``---``, and a Jinja body. The header has
 ``summary``, ``methods`` (mergekit methods the body may emit) and ``genes``: name to declaration
 (see :mod:`evomerge_compiler.gene_spec`), where ``value`` fixes a gene that a recipe may free.
+``base: origin`` says that models count by their difference from the base, so that genes with
+``per: model`` have no value for the base itself.
 
 Bodies render in Jinja's immutable sandbox with ``StrictUndefined``; every printed value goes
 through JSON, so that no value can smuggle YAML structure in.
@@ -30,6 +32,8 @@ from evomerge_compiler.genome import Gene
 
 SUFFIX = ".yaml.j2"
 HEADER_KEYS = ("summary", "methods", "genes")
+OPTIONAL_KEYS = ("base",)
+BASE_ROLES = ("input", "origin")
 MAX_RENDERED_BYTES = 4 * 1024 * 1024
 
 
@@ -47,6 +51,7 @@ class Template:
         body: Jinja text after the header.
         body_line: 1-based line of the file on which the body starts.
         sha256: Hash of the whole file, for the lock.
+        base: ``origin`` when models count by their difference from the base, else ``input``.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Template:
     body: str = field(repr=False)
     body_line: int
     sha256: str
+    base: str = "input"
 
     def render(self, context: Mapping[str, object]) -> str:
         """The YAML text of the body under ``context``.
@@ -182,9 +188,15 @@ def _parse(path: Path, _mtime_ns: int) -> Template:
 
     if not isinstance(data, Mapping):
         raise error(f"expected a header with {', '.join(HEADER_KEYS)}", (), None)
+    known = (*HEADER_KEYS, *OPTIONAL_KEYS)
     for key in data:
-        if key not in HEADER_KEYS:
-            problems.append(error(f"unknown key {key!r}", (key,), did_you_mean(key, HEADER_KEYS)))
+        if key not in known:
+            problems.append(error(f"unknown key {key!r}", (key,), did_you_mean(key, known)))
+    role = data.get("base", "input")
+    if role not in BASE_ROLES:
+        problems.append(
+            error(f"unknown role {role!r}", ("base",), did_you_mean(str(role), BASE_ROLES))
+        )
     for key in HEADER_KEYS:
         if key not in data:
             problems.append(error(f"the header has no {key!r}", (), None))
@@ -202,6 +214,7 @@ def _parse(path: Path, _mtime_ns: int) -> Template:
         body=body,
         body_line=header.count("\n") + 3,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
+        base=str(role),
     )
 
 
