@@ -1,0 +1,157 @@
+"""Scores from programs of the user's own: external commands and installed plug-ins.
+
+A command is written in place of a task name::
+
+    tasks:
+      safety: {task: "command: python judge.py {model} --split {split}", metric: harmless}
+
+It runs in the recipe's folder, gets the model folder (``{model}``) and the split (``{split}``:
+``search``, ``held_out`` or ``all``), and prints one JSON object as its last line::
+
+    {"harmless": 0.93, "harmless_stderr": 0.01, "n": 400}
+
+A plug-in, ``plugin:NAME``, is an entry point of the group ``evomerge.evaluators``: a function
+that takes the model folder and the split and returns the same mapping. Which items belong to a
+split is the program's own affair; it must not show fitness the held-out ones.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evomerge_compiler.candidate import Score
+from evomerge_compiler.errors import (
+    EvomergeError,
+    RecipeError,
+    WorkFailed,
+    did_you_mean,
+)
+from evomerge_compiler.evaluation.spec import (
+    COMMAND_PREFIX,
+    PLUGIN_PREFIX,
+    EvaluationPlan,
+    TaskPlan,
+)
+from evomerge_compiler.evaluation.split import Split
+from evomerge_compiler.processes import run_command, worker_environment
+
+ENTRY_POINTS = "evomerge.evaluators"
+
+
+def score(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Score:
+    """Runs the program behind one domain.
+
+    Args:
+        task: The domain; its task starts with ``command:`` or ``plugin:``.
+        model: Folder of the model.
+        split: Which items.
+        plan: Working folder, time limit, and whether the network may be used.
+
+    Returns:
+        The named metric.
+
+    Raises:
+        RecipeError: No such program or metric.
+        WorkFailed: It failed, ran too long, or printed no scores.
+        MissingPrerequisite: The program is not installed.
+    """
+    if task.task.startswith(PLUGIN_PREFIX):
+        found = _plugin(task.task[len(PLUGIN_PREFIX) :].strip(), model, split)
+    else:
+        found = _command(task, model, split, plan)
+    return _read(task, found)
+
+
+def _command(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Any:
+    words = shlex.split(task.task[len(COMMAND_PREFIX) :])
+    filled = {"{model}": str(model.resolve()), "{split}": split}
+    argv = []
+    for word in words:
+        for name, value in filled.items():
+            word = word.replace(name, value)
+        argv.append(word)
+    if "{model}" not in task.task:
+        raise RecipeError(
+            f"{task.domain}: the command does not say where the model folder goes",
+            hint="write {model} in it",
+        )
+    result = run_command(
+        argv,
+        cwd=Path(plan.folder),
+        env=worker_environment(offline=plan.offline),
+        timeout_s=plan.timeout_s,
+    )
+    if result.reason is not None:
+        tail = result.stderr_tail.strip().splitlines()[-1:] or ["no message"]
+        raise WorkFailed(
+            f"{task.domain}: the command ended with {result.returncode}: {tail[0]}".replace(
+                str(model.resolve()), "MODEL"
+            ),
+            reason=result.reason,
+            step="evaluate",
+        )
+    lines = [line for line in result.stdout_tail.splitlines() if line.strip()]
+    try:
+        return json.loads(lines[-1])
+    except (IndexError, ValueError):
+        raise _no_scores(task, "its last line is not JSON") from None
+
+
+def _plugin(name: str, model: Path, split: Split) -> Any:
+    known = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in known:
+        raise RecipeError(
+            f"no evaluator plug-in {name!r}",
+            hint=did_you_mean(name, known) + f" (entry points of {ENTRY_POINTS})",
+        )
+    try:
+        return known[name].load()(model, split)
+    except EvomergeError:
+        raise
+    except Exception as error:  # other people's code: whatever it raises is this work's failure
+        raise WorkFailed(
+            f"plug-in {name} raised {type(error).__name__}: {error}",
+            reason="crashed",
+            step="evaluate",
+        ) from error
+
+
+def _read(task: TaskPlan, found: Any) -> Score:
+    if not isinstance(found, Mapping):
+        raise _no_scores(task, "it is not an object of metrics")
+    if task.metric not in found:
+        known = [str(name) for name in found if not str(name).endswith("_stderr") and name != "n"]
+        raise RecipeError(
+            f"{task.domain}: the evaluator gives no metric {task.metric!r}",
+            hint=did_you_mean(task.metric, known),
+        )
+    value, stderr = found[task.metric], found.get(f"{task.metric}_stderr")
+    n = found.get("n", 0)
+    for number in (value, n, *([] if stderr is None else [stderr])):
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            raise _no_scores(task, f"{number!r} is not a number")
+    if not math.isfinite(value) or not (stderr is None or math.isfinite(stderr)):
+        raise WorkFailed(
+            f"{task.domain}: {task.metric} is not finite", reason="non_finite", step="evaluate"
+        )
+    return Score(
+        metric=task.metric,
+        value=float(value),
+        stderr=None if stderr is None else float(stderr),
+        n=int(n),
+    )
+
+
+def _no_scores(task: TaskPlan, why: str) -> WorkFailed:
+    return WorkFailed(
+        f"{task.domain}: the evaluator gave no scores: {why}",
+        reason="invalid",
+        step="evaluate",
+        hint='it prints one JSON object as its last line, such as {"accuracy": 0.5, "n": 100}',
+    )

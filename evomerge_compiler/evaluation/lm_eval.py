@@ -1,0 +1,371 @@
+"""Scores models with lm-eval's tasks, many models in a row.
+
+lm-eval's command spends 14 s around 2 s of model time. A :class:`Session` loads tasks, makes
+prompts and tokenises them once; a candidate then costs its weights' bytes, the model's own time
+and the judging of its answers. Values equal those of ``lm_eval.simple_evaluate`` on a freshly
+loaded model.
+
+    session = Session(plan_evaluation(recipe.evaluation, folder=recipe.folder))
+    scores = session.score(Path("models/c05"), "search", identity=plan.merge_key)
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evomerge_compiler.candidate import Score, Scores, TaskItems
+from evomerge_compiler.errors import EvomergeError, RecipeError, WorkFailed
+from evomerge_compiler.evaluation import command, resident, task_files
+from evomerge_compiler.evaluation.results import (
+    Evaluation,
+    ItemResult,
+    TaskResult,
+    domain_items,
+    domain_score,
+    mean_stderr,
+)
+from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, eval_key
+from evomerge_compiler.evaluation.split import Split, select
+from evomerge_compiler.evaluation.task_files import LoadedTask
+
+# lm-eval's own seeds, so that sampled answers and random scorers repeat.
+_PYTHON_SEED, _NUMPY_SEED, _TORCH_SEED = 0, 1234, 1234
+
+
+class Session:
+    """Scores models on the tasks of one plan.
+
+    Attributes:
+        plan: What is asked.
+        resident: The model that is loaded.
+    """
+
+    def __init__(self, plan: EvaluationPlan) -> None:
+        """Loads the tasks; models come later.
+
+        Raises:
+            RecipeError: A task, metric or filter does not exist.
+            MissingPrerequisite: lm-eval, data or the sandbox is missing.
+        """
+        self.plan = plan
+        _start_sandbox(plan)
+        self.resident = resident.ResidentModel(plan)
+        self._tasks: dict[tuple[str, int | None], list[LoadedTask]] = {}
+        self._requests_for: str | None = None
+        asked = [task for task in plan.tasks if not task.external]
+        if asked:
+            loader = task_files.TaskLoader(plan)
+            for task in asked:
+                key = (task.task, task.num_fewshot)
+                if key not in self._tasks:
+                    self._tasks[key] = loader.load(task)
+                else:
+                    for loaded in self._tasks[key]:
+                        task_files.check_metric(loaded, task)
+
+    def score(self, model: Path, split: Split = "search", *, identity: str = "") -> Scores:
+        """Scores one model.
+
+        Args:
+            model: A transformers folder.
+            split: Which items.
+            identity: Merge key or content identity of the model, for the score's own key.
+
+        Returns:
+            A score for each domain and per-item values; higher is better in all.
+
+        Raises:
+            WorkFailed: The model cannot be loaded or computes non-finite values, memory ran
+                out, or judging an answer failed.
+            RecipeError: A metric does not exist, or is better when lower.
+        """
+        evaluation = self.evaluate(model, split, identity=identity)
+        for task in self.plan.tasks:
+            for result in evaluation.tasks[task.domain]:
+                if not result.higher_is_better.get(task.metric, True):
+                    raise RecipeError(
+                        f"{task.domain}: {task.metric} of {result.name} is better when lower, "
+                        "fitness is maximised",
+                        hint="choose a metric that is better when higher",
+                    )
+        return evaluation.scores
+
+    def evaluate(self, model: Path, split: Split = "all", *, identity: str = "") -> Evaluation:
+        """Like :meth:`score`, with all metrics, answers and configurations kept."""
+        if self._tasks:
+            self.load(model)
+        done: dict[tuple[str, int | None], tuple[TaskResult, ...]] = {}
+        if self._tasks:
+            done = self._run(split)
+        scores: dict[str, Score] = {}
+        items: dict[str, TaskItems] = {}
+        tasks: dict[str, tuple[TaskResult, ...]] = {}
+        for task in self.plan.tasks:
+            if task.external:
+                scores[task.domain] = command.score(task, model, split, self.plan)
+                tasks[task.domain] = ()
+                continue
+            results = done[(task.task, task.num_fewshot)]
+            scores[task.domain] = _domain(task, results)
+            items[task.domain] = domain_items(results, task.column)
+            tasks[task.domain] = results
+        for domain, score in scores.items():
+            if not math.isfinite(score.value):
+                raise resident.non_finite(f"the score of {domain} is not finite")
+        key = eval_key(identity, self.plan, split) if identity else ""
+        return Evaluation(
+            plan=self.plan,
+            split=split,
+            scores=Scores(domains=scores, eval_key=key, items=items),
+            tasks=tasks,
+            n_parameters=self._n_parameters() if self._tasks else 0,
+        )
+
+    def load(self, model: Path) -> None:
+        """Makes a model the resident one and prepares the prompts for it.
+
+        Raises:
+            WorkFailed: As :meth:`score`.
+        """
+        self.resident.load(model)
+        # Only a chat template makes prompts depend on the model.
+        key = self.resident.tokenizer_key if self.plan.apply_chat_template else "text"
+        if key != self._requests_for:
+            self._requests_for = None
+            for group in self._tasks.values():
+                for loaded in group:
+                    task_files.build_requests(loaded, self.plan, self.resident.lm)
+            self._requests_for = key
+
+    def _n_parameters(self) -> int:
+        return sum(p.numel() for p in self.resident.lm.model.parameters())
+
+    # ----------------------------------------------------------------------------------
+
+    def _run(self, split: Split) -> dict[tuple[str, int | None], tuple[TaskResult, ...]]:
+        chosen: list[tuple[LoadedTask, list[int]]] = []
+        for group in self._tasks.values():
+            chosen += [(loaded, self._select(loaded, split)) for loaded in group]
+        _seed()
+        with resident.failures_of_work(f"batch size {self.plan.batch_size}"):
+            usage = self._ask(chosen)
+        judged = iter([_judge(loaded, indices, usage) for loaded, indices in chosen])
+        return {key: tuple(next(judged) for _ in group) for key, group in self._tasks.items()}
+
+    def _select(self, loaded: LoadedTask, split: Split) -> list[int]:
+        plan = self.plan
+        indices = select(
+            loaded.hashes, split, holdout=plan.holdout, salt=plan.salt, limit=plan.limit
+        )
+        if not indices:
+            raise RecipeError(
+                f"task {loaded.name!r} has no {split.replace('_', '-')} items "
+                f"among its {len(loaded.hashes)}",
+                hint="change holdout or limit",
+            )
+        return indices
+
+    def _ask(self, chosen: Sequence[tuple[LoadedTask, Sequence[int]]]) -> dict[int, Any]:
+        """Sends all requests to the model; answers are left in the requests.
+
+        Requests keep the order of the data, whatever the order of hashes: lm-eval batches by
+        length and breaks ties by order, so this gives the batches of ``simple_evaluate``.
+
+        Returns:
+            ``id`` of a request to the :class:`~.resident.Usage` of each of its answers.
+        """
+        lm = self.resident.lm
+        by_type: dict[str, list[Any]] = defaultdict(list)
+        for loaded, indices in chosen:
+            for index in sorted(indices):
+                for request in loaded.requests[index]:
+                    request.resps.clear()
+                    request.filtered_resps.clear()
+                    by_type[request.request_type] += [request] * (request.repeats or 1)
+        usage: dict[int, Any] = defaultdict(list)
+        for kind, requests in by_type.items():
+            answers = getattr(lm, kind)(requests, disable_tqdm=True)
+            for request, answer in zip(requests, answers, strict=True):
+                _check_answer(request, answer)
+                request.resps.append(answer)
+            if kind == "generate_until":
+                recorded = lm.recorder.usage
+                for request in requests:
+                    key = resident.usage_key(*request.args[:2])
+                    usage[id(request)].append(recorded[key].popleft())
+        return usage
+
+
+def _domain(task: TaskPlan, results: Sequence[TaskResult]) -> Score:
+    for result in results:
+        if task.column not in result.metrics:
+            known = {column.partition(",")[0] for column in result.metrics}
+            raise task_files.no_metric(result.name, task.metric, sorted(known))
+    return domain_score(results, task.metric, task.filter)
+
+
+def _judge(loaded: LoadedTask, indices: Sequence[int], usage: Mapping[int, Any]) -> TaskResult:
+    """Filters answers, judges each item, and aggregates."""
+    task = loaded.task
+    task._instances = [request for index in indices for request in loaded.requests[index]]
+    task.apply_filters()
+    columns: dict[str, dict[int, Any]] = defaultdict(dict)
+    for filter_name in loaded.filters:
+        answers = {
+            index: [request.filtered_resps[filter_name] for request in loaded.requests[index]]
+            for index in indices
+        }
+        _prefetch(loaded, answers)
+        for index in indices:
+            for metric, value in _process(loaded, index, answers[index]).items():
+                columns[f"{metric},{filter_name}"][index] = value
+    aggregations = task.aggregation()
+    metrics: dict[str, float] = {}
+    stderr: dict[str, float | None] = {}
+    values: dict[str, dict[int, float]] = {}
+    for column, found in columns.items():
+        aggregate = aggregations.get(column.partition(",")[0])
+        metrics[column], stderr[column], values[column] = _aggregate(found, aggregate)
+    items = [_item(loaded, index, values, usage) for index in indices]
+    return TaskResult(
+        name=loaded.name,
+        version=task.VERSION,
+        num_fewshot=task.get_config("num_fewshot"),
+        n_total=len(loaded.documents),
+        metrics=metrics,
+        stderr=stderr,
+        higher_is_better=dict(task.higher_is_better()),
+        items=tuple(items),
+        config=_config(task),
+    )
+
+
+def _process(loaded: LoadedTask, index: int, answers: list[Any]) -> Mapping[str, Any]:
+    try:
+        judged: Mapping[str, Any] = loaded.task.process_results(
+            dict(loaded.documents[index]), answers
+        )
+        return judged
+    except EvomergeError:
+        raise
+    except Exception as error:  # a task's own Python met an answer it was not written for
+        raise WorkFailed(
+            f"{loaded.name}: judging item {loaded.hashes[index][:12]} raised "
+            f"{type(error).__name__}: {error}",
+            reason="crashed",
+            step="evaluate",
+        ) from error
+
+
+def _prefetch(loaded: LoadedTask, answers: Mapping[int, list[Any]]) -> None:
+    """Lets a scorer work on all answers at once, for example in one call of the sandbox.
+
+    A scoring function may carry ``prefetch(pairs)`` as an attribute, or have one beside it in
+    its module; pairs are ``(item, answer)``. It keeps what it finds and the scoring function
+    looks it up.
+    """
+    judge = loaded.task.get_config("process_results")
+    if not callable(judge):
+        return
+    ahead = getattr(judge, "prefetch", None) or getattr(judge, "__globals__", {}).get("prefetch")
+    if callable(ahead):
+        ahead([(dict(loaded.documents[index]), given[0]) for index, given in answers.items()])
+
+
+def _aggregate(
+    found: Mapping[int, Any], aggregate: Any
+) -> tuple[float, float | None, dict[int, float]]:
+    """One metric over the items.
+
+    A corpus metric (chrF, F1, perplexity) has no value of its own for an item, and its standard
+    error would need a bootstrap; an item's value is then the metric of the corpus that holds
+    only this item.
+    """
+    from lm_eval.api.metrics import mean
+
+    aggregate = aggregate or mean
+    values = list(found.values())
+    numeric = all(isinstance(value, (int, float)) or _is_numpy_number(value) for value in values)
+    if numeric:
+        single = {index: float(value) for index, value in found.items()}
+    else:
+        single = {index: float(aggregate([value])) for index, value in found.items()}
+    value = float(aggregate(values))
+    plain_mean = numeric and aggregate is mean
+    return value, mean_stderr([float(v) for v in values]) if plain_mean else None, single
+
+
+def _is_numpy_number(value: object) -> bool:
+    import numpy as np
+
+    return isinstance(value, (np.number, np.bool_))
+
+
+def _item(
+    loaded: LoadedTask,
+    index: int,
+    values: Mapping[str, Mapping[int, float]],
+    usage: Mapping[int, Any],
+) -> ItemResult:
+    requests = loaded.requests[index]
+    used = [entry for request in requests for entry in usage.get(id(request), ())]
+    return ItemResult(
+        doc_id=index,
+        item_hash=loaded.hashes[index],
+        document=loaded.documents[index],
+        target=loaded.task.doc_to_target(loaded.documents[index]),
+        arguments=tuple(request.args for request in requests),
+        responses=tuple(list(request.resps) for request in requests),
+        filtered={
+            name: tuple(request.filtered_resps[name] for request in requests)
+            for name in loaded.filters
+        },
+        values={column: found[index] for column, found in values.items() if index in found},
+        tokens=sum(entry.tokens for entry in used) if used else None,
+        finish=used[0].finish if used else None,
+    )
+
+
+def _config(task: Any) -> dict[str, Any]:
+    """The task's configuration without its data and functions' addresses."""
+    plain = {}
+    for key, value in task.dump_config().items():
+        if isinstance(value, (str, int, float, bool, list, dict)) or value is None:
+            plain[key] = value
+    return plain
+
+
+def _check_answer(request: Any, answer: Any) -> None:
+    """lm-eval would take the first choice of a model whose log-probabilities are all NaN."""
+    logprob = answer[0] if isinstance(answer, tuple) else answer
+    if isinstance(logprob, float) and not math.isfinite(logprob):
+        raise resident.non_finite(f"{request.task_name}: a log-probability is not finite")
+
+
+def _seed() -> None:
+    import numpy as np
+    import torch
+
+    random.seed(_PYTHON_SEED)
+    np.random.seed(_NUMPY_SEED)
+    torch.manual_seed(_TORCH_SEED)
+
+
+def _start_sandbox(plan: EvaluationPlan) -> None:
+    """Starts the sandbox before torch is imported, when a task file's Python speaks of it."""
+    from evomerge_compiler.evaluation.spec import local_tasks
+
+    local = local_tasks([Path(path) for path in plan.include_paths])
+    folders = {f for task in plan.tasks if task.task in local for f in local[task.task].folders}
+    sources = (file.read_text(encoding="utf-8") for f in folders for file in f.glob("*.py"))
+    if not any("evaluation.sandbox" in s or "import sandbox" in s for s in sources):
+        return
+    from evomerge_compiler.evaluation import sandbox
+
+    sandbox.configure(unsafe=plan.unsafe_code)
+    _ = sandbox.shared().layers  # starts the server, and refuses where it cannot hold
