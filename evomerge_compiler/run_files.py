@@ -1,0 +1,359 @@
+"""The text of a run folder's YAML files, and back.
+
+Values stand one a line, rounded. Files that evomerge writes for itself end in a line
+``check: sha256:...`` over all text above it, so that a cut or altered file is never taken for a
+whole one. The candidates' ``recipe.yaml`` has no such line: people edit it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evomerge_compiler import yamlio
+from evomerge_compiler.candidate import (
+    CandidateId,
+    Failure,
+    Fitness,
+    Lineage,
+    Origin,
+    Score,
+    Scores,
+    TaskItems,
+)
+from evomerge_compiler.errors import (
+    FAILURE_REASONS,
+    ErrorList,
+    EvomergeError,
+    UsageError,
+    WorkFailed,
+    did_you_mean,
+)
+from evomerge_compiler.run_tables import (
+    damaged,
+    items_from,
+    items_text,
+    rounded,
+    sha256,
+)
+
+if TYPE_CHECKING:
+    from evomerge_compiler.genome import Genome, GenomeSpace
+
+FROM_CANDIDATE = "../../../recipe.yaml"
+MAX_MESSAGE_CHARS = 500
+_CHECK = re.compile(r"check: (sha256:[0-9a-f]{64})\n\Z")
+_SHA256 = r"^sha256:[0-9a-f]{64}$"
+_ID = r"^[0-9]{3,6}/c[0-9]{2,5}$"
+
+File = TypeVar("File", bound="_File")
+
+
+# -- YAML with a check line ----------------------------------------------------------------
+
+
+def checked_text(data: Mapping[str, object]) -> str:
+    """Canonical YAML of ``data`` with its check line."""
+    text = yamlio.dump(data)
+    return f"{text}check: {sha256(text)}\n"
+
+
+def checked_data(text: str, file: str) -> dict[str, Any]:
+    """The data of :func:`checked_text`.
+
+    Raises:
+        RunDamaged: The text is cut or altered.
+    """
+    match = _CHECK.search(text)
+    body = text[: match.start()] if match else ""
+    if match is None or sha256(body) != match[1]:
+        raise damaged(file, "is cut or was altered: its check line does not fit")
+    data = _load(body)
+    if not isinstance(data, dict):
+        raise damaged(file, "expected a mapping")
+    return data
+
+
+def _load(text: str) -> object:
+    """Reads canonical text fast; callers have proven that it is canonical or their own."""
+    import yaml
+
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class _LineageFile(_File):
+    origin: Origin
+    operator: str
+    parents: list[str]
+    asked: str = Field(pattern=_SHA256)
+
+
+class _ScoreFile(_File):
+    metric: str
+    value: float
+    stderr: float | None
+    n: int = Field(ge=0)
+
+
+class _ScoresFile(_File):
+    fitness: float | list[float] | None
+    stderr: float | None
+    domains: dict[str, _ScoreFile]
+    eval_key: str
+    genome: str | None = Field(pattern=_SHA256)
+    mergekit: str | None = Field(pattern=_SHA256)
+    items: str = Field(pattern=_SHA256)
+
+
+class _FailureFile(_File):
+    step: str
+    reason: str
+    message: str
+    genome: str = Field(pattern=_SHA256)
+    mergekit: str | None = Field(pattern=_SHA256)
+
+
+def _validated(schema: type[File], text: str, file: str) -> File:
+    try:
+        return schema.model_validate(checked_data(text, file))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise damaged(file, f"{where}: {first['msg']}") from None
+
+
+# -- lineage -------------------------------------------------------------------------------
+
+
+def lineage_text(lineage: Lineage) -> str:
+    """``lineage.yaml``."""
+    return checked_text(
+        {
+            "origin": lineage.origin,
+            "operator": lineage.operator,
+            "parents": [str(parent) for parent in lineage.parents],
+            "asked": lineage.asked,
+        }
+    )
+
+
+def lineage_from(text: str, file: str) -> Lineage:
+    """Reads ``lineage.yaml``.
+
+    Raises:
+        RunDamaged: It is not as evomerge wrote it.
+    """
+    data = _validated(_LineageFile, text, file)
+    if not all(re.match(_ID, parent) for parent in data.parents):
+        raise damaged(file, f"parents: expected candidates such as 003/c05, got {data.parents}")
+    parents = tuple(CandidateId.parse(parent) for parent in data.parents)
+    return Lineage(data.origin, data.operator, parents, data.asked)
+
+
+# -- scores and failures -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Belongs:
+    """What an outcome is the outcome of; it counts for nothing else.
+
+    Attributes:
+        genome: Hash of the genome; None for a model that has none.
+        mergekit: Hash of ``mergekit.yaml``; None where there is none.
+    """
+
+    genome: str | None = None
+    mergekit: str | None = None
+
+
+def rounded_scores(scores: Scores, fitness: Fitness | None) -> tuple[Scores, Fitness | None]:
+    """Scores and fitness with the numbers that the files hold.
+
+    Raises:
+        WorkFailed: A number is not finite: such a model has no score.
+    """
+    for domain, score in scores.domains.items():
+        _must_be_finite(f"the score of {domain}", score.value, score.stderr)
+    for domain, items in scores.items.items():
+        _must_be_finite(f"an item of {domain}", *items.values)
+    domains = {
+        domain: Score(s.metric, rounded(s.value), _rounded_or_none(s.stderr), s.n)
+        for domain, s in scores.domains.items()
+    }
+    per_item = {
+        domain: TaskItems(i.item_set, tuple(rounded(v) for v in i.values), tuple(i.tokens))
+        for domain, i in scores.items.items()
+    }
+    clean = Scores(domains, scores.eval_key, per_item)
+    if fitness is None:
+        return clean, None
+    _must_be_finite("the fitness", *fitness.objectives, fitness.stderr)
+    objectives = tuple(rounded(value) for value in fitness.objectives)
+    return clean, Fitness(objectives, _rounded_or_none(fitness.stderr))
+
+
+def _rounded_or_none(value: float | None) -> float | None:
+    return None if value is None else rounded(value)
+
+
+def _must_be_finite(what: str, *values: float | None) -> None:
+    for value in values:
+        if value is not None and not math.isfinite(value):
+            raise WorkFailed(f"{what} is {value}", reason="non_finite", step="evaluate")
+
+
+def scores_texts(scores: Scores, fitness: Fitness | None, belongs: Belongs) -> tuple[str, str]:
+    """``scores.yaml`` and ``items.tsv`` of rounded scores."""
+    items = items_text(scores.items)
+    value: object = None
+    if fitness is not None:
+        several = len(fitness.objectives) > 1
+        value = list(fitness.objectives) if several else fitness.value
+    data = {
+        "fitness": value,
+        "stderr": fitness.stderr if fitness else None,
+        "domains": {
+            domain: {"metric": s.metric, "value": s.value, "stderr": s.stderr, "n": s.n}
+            for domain, s in scores.domains.items()
+        },
+        "eval_key": scores.eval_key,
+        "genome": belongs.genome,
+        "mergekit": belongs.mergekit,
+        "items": sha256(items),
+    }
+    return checked_text(data), items
+
+
+def scores_from(text: str, items: str | None, file: str) -> tuple[Scores, Fitness | None, Belongs]:
+    """Reads ``scores.yaml`` with the text of its ``items.tsv``.
+
+    Raises:
+        RunDamaged: One of the two is not as evomerge wrote it, or they do not go together.
+    """
+    data = _validated(_ScoresFile, text, file)
+    if items is None or sha256(items) != data.items:
+        raise damaged(file, "items.tsv is missing, cut or altered: its hash does not fit")
+    domains = {
+        domain: Score(s.metric, s.value, s.stderr, s.n) for domain, s in data.domains.items()
+    }
+    fitness = None
+    if data.fitness is not None:
+        values = data.fitness if isinstance(data.fitness, list) else [data.fitness]
+        fitness = Fitness(tuple(values), data.stderr)
+    scores = Scores(domains, data.eval_key, items_from(items, file))
+    return scores, fitness, Belongs(data.genome, data.mergekit)
+
+
+def failure_text(failure: Failure, belongs: Belongs) -> str:
+    """``failure.yaml``.
+
+    Raises:
+        ValueError: The reason is not one of the known ones.
+    """
+    if failure.reason not in FAILURE_REASONS:
+        raise ValueError(f"expected one of {FAILURE_REASONS}, got {failure.reason!r}")
+    return checked_text(
+        {
+            "step": failure.step,
+            "reason": failure.reason,
+            "message": " ".join(failure.message.split())[:MAX_MESSAGE_CHARS],
+            "genome": belongs.genome,
+            "mergekit": belongs.mergekit,
+        }
+    )
+
+
+def failure_from(text: str, file: str) -> tuple[Failure, Belongs]:
+    """Reads ``failure.yaml``.
+
+    Raises:
+        RunDamaged: It is not as evomerge wrote it.
+    """
+    data = _validated(_FailureFile, text, file)
+    return Failure(data.step, data.reason, data.message), Belongs(data.genome, data.mergekit)
+
+
+# -- a candidate's recipe ------------------------------------------------------------------
+
+
+def candidate_text(genome: Genome) -> str:
+    """``recipe.yaml`` of a candidate: the file people edit."""
+    return yamlio.dump({"kind": "merge", "from": FROM_CANDIDATE, "genome": genome.plain()})
+
+
+def candidate_genome(text: str, file: str, space: GenomeSpace) -> Genome:
+    """The genome in a candidate's ``recipe.yaml``, which a person may have edited.
+
+    Raises:
+        EvomergeError: Something in it is wrong; the place says where.
+    """
+    canonical = _canonical(text)
+    if canonical is not None:
+        genome, problems = space.parse(canonical)
+        if not problems:
+            return genome
+    document = yamlio.parse(text, file=file)
+
+    def error(message: str, path: tuple[str | int, ...], hint: str | None) -> EvomergeError:
+        return document.error(message, path, hint=hint)
+
+    data = document.data
+    if not isinstance(data, dict):
+        raise document.error("expected a mapping with kind, from and genome")
+    found: list[EvomergeError] = []
+    known = ("kind", "from", "genome", "name")
+    for key in data:
+        if key not in known:
+            hint = did_you_mean(key, known)
+            found.append(document.error(f"unknown key {key!r}", (key,), hint=hint, key=True))
+    for key, only in (("kind", "merge"), ("from", FROM_CANDIDATE)):
+        if data.get(key) != only:
+            hint = "in a run folder only the genome is yours to edit"
+            found.append(error(f"expected {key}: {only}, got {data.get(key)!r}", (key,), hint))
+    if "genome" not in data:
+        found.append(error("genome is missing", (), None))
+    else:
+        genome, problems = space.parse(data["genome"], error, ("genome",))
+        found += problems
+    if found:
+        raise ErrorList(found)
+    return genome
+
+
+def _canonical(text: str) -> object:
+    """The genome of a text that is just as evomerge writes it, else None.
+
+    Strict reading costs ten times as much, and folders may hold thousands of candidates.
+    """
+    import yaml
+
+    if not text.startswith("kind: merge\nfrom: "):
+        return None
+    try:
+        data = _load(text)
+        if not isinstance(data, dict) or yamlio.dump(data) != text:
+            return None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    whole = list(data) == ["kind", "from", "genome"] and data["from"] == FROM_CANDIDATE
+    return data["genome"] if whole else None
+
+
+def parse_generation(name: str) -> int:
+    """The number of a generation as people write it: ``3`` or ``003``.
+
+    Raises:
+        UsageError: It is not a number.
+    """
+    if not re.match(r"[0-9]{1,6}\Z", name):
+        raise UsageError(f"expected a generation such as 003, got {name!r}")
+    return int(name)

@@ -1,0 +1,176 @@
+"""The tables of a run folder: per-item results, the population, the seal.
+
+Written files hold no time, host, absolute path or float noise: values are rounded to
+:data:`DECIMALS` decimals. All tables are plain text with tabs, except the seal, which is what
+``sha256sum -c SEALED`` reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evomerge_compiler.candidate import CandidateId, TaskItems
+from evomerge_compiler.errors import Place, RunDamaged
+
+DECIMALS = 6
+_SEAL_LINE = re.compile(r"([0-9a-f]{64})  ((?:c[0-9]{2,5}/)?[a-z]+\.(?:yaml|tsv))\Z")
+_WORD = re.compile(r"[^\t\n\r]+\Z")
+_ITEMS_HEADER = "domain\titem_set\tvalues\ttokens"
+
+
+def sha256(data: str | bytes) -> str:
+    """Content hash as written in files: ``sha256:`` and 64 hex digits."""
+    raw = data.encode("utf-8") if isinstance(data, str) else data
+    return "sha256:" + hashlib.sha256(raw).hexdigest()
+
+
+def rounded(value: float) -> float:
+    """A number as it is written; minus zero becomes zero."""
+    return round(float(value), DECIMALS) + 0.0
+
+
+def damaged(file: str, message: str) -> RunDamaged:
+    """An error about a file that evomerge wrote and that no longer reads as it must."""
+    hint = "restore it from git, or run `evomerge check` to see all that is wrong"
+    return RunDamaged(message, hint=hint, place=Place(file))
+
+
+def decoded(raw: bytes, file: str) -> str:
+    """Bytes as UTF-8 text.
+
+    Raises:
+        RunDamaged: They are not.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise damaged(file, f"is not UTF-8 text (byte {error.start})") from None
+
+
+# -- items ---------------------------------------------------------------------------------
+
+
+def items_text(items: Mapping[str, TaskItems]) -> str:
+    """``items.tsv``: a line a domain; right/wrong values as digits, others as decimals."""
+    lines = [_ITEMS_HEADER]
+    for domain, task in items.items():
+        for word in (domain, task.item_set):
+            if not _WORD.match(word):
+                raise ValueError(f"expected a name without tabs or line breaks, got {word!r}")
+        if not task.values:
+            values = "-"
+        elif all(value in (0.0, 1.0) for value in task.values):
+            values = "".join(str(int(value)) for value in task.values)
+        else:
+            values = ",".join(f"{value:.{DECIMALS}f}" for value in task.values)
+        tokens = ",".join(str(count) for count in task.tokens) or "-"
+        lines.append("\t".join((domain, task.item_set, values, tokens)))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def items_from(text: str, file: str) -> dict[str, TaskItems]:
+    """Reads ``items.tsv``.
+
+    Raises:
+        RunDamaged: It is not as evomerge wrote it.
+    """
+    header, *lines = text.removesuffix("\n").split("\n")
+    if header != _ITEMS_HEADER:
+        raise damaged(file, "items.tsv does not start with its header")
+    out = {}
+    try:
+        for line in lines:
+            domain, item_set, values, tokens = line.split("\t")
+            numbers: Sequence[str] = values.split(",") if "." in values else values
+            out[domain] = TaskItems(
+                item_set,
+                () if values == "-" else tuple(map(float, numbers)),
+                () if tokens == "-" else tuple(map(int, tokens.split(","))),
+            )
+    except ValueError as error:
+        raise damaged(file, f"items.tsv cannot be read: {error}") from None
+    return out
+
+
+# -- population ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PopulationRow:
+    """One candidate's line in ``population.tsv``.
+
+    Attributes:
+        slot: Its slot.
+        state: ``scored`` or the reason of its failure.
+        fitness: Its objectives; empty for a failed one.
+        stderr: Standard error of the first objective.
+        rank: 1 is best; None for a failed one.
+        origin: How it was made.
+        parents: What it was made from.
+        domains: Domain to value.
+    """
+
+    slot: int
+    state: str
+    fitness: tuple[float, ...]
+    stderr: float | None
+    rank: int | None
+    origin: str
+    parents: tuple[CandidateId, ...]
+    domains: Mapping[str, float]
+
+
+def population_text(rows: Sequence[PopulationRow]) -> str:
+    """``population.tsv``, in the order of the slots."""
+    n_objectives = max((len(row.fitness) for row in rows), default=0) or 1
+    names = list(dict.fromkeys(domain for row in rows for domain in row.domains))
+    fitness = ["fitness", *(f"fitness_{i}" for i in range(2, n_objectives + 1))]
+    lines = [["slot", "state", *fitness, "stderr", "rank", "origin", "parents", *names]]
+    for row in sorted(rows, key=lambda row: row.slot):
+        values = [*row.fitness, *[None] * (n_objectives - len(row.fitness))]
+        lines.append(
+            [
+                CandidateId(0, row.slot).slot_name,
+                row.state,
+                *(_cell(value) for value in values),
+                _cell(row.stderr),
+                "-" if row.rank is None else str(row.rank),
+                row.origin,
+                ",".join(str(parent) for parent in row.parents) or "-",
+                *(_cell(row.domains.get(name)) for name in names),
+            ]
+        )
+    return "".join("\t".join(line) + "\n" for line in lines)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.{DECIMALS}f}"
+
+
+# -- seal ----------------------------------------------------------------------------------
+
+
+def seal_text(hashes: Mapping[str, str]) -> str:
+    """``SEALED``, which ``sha256sum -c SEALED`` reads too."""
+    return "".join(f"{hashes[name].split(':')[1]}  {name}\n" for name in sorted(hashes))
+
+
+def seal_from(text: str, file: str) -> dict[str, str]:
+    """File name to hash.
+
+    Raises:
+        RunDamaged: It is not as evomerge wrote it.
+    """
+    out: dict[str, str] = {}
+    lines = text.split("\n")
+    if lines.pop() != "" or not lines:
+        raise damaged(file, "the seal is cut: it does not end in a line break")
+    for number, line in enumerate(lines, start=1):
+        match = _SEAL_LINE.match(line)
+        if match is None or match[2] in out:
+            raise damaged(file, f"line {number} of the seal is not a hash and a file name")
+        out[match[2]] = f"sha256:{match[1]}"
+    return out
