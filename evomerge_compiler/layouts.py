@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Protocol, TypeVar
 
+from evomerge_compiler.emission import Input
 from evomerge_compiler.errors import CompileError
 
 # Tensors outside the layers, by parts of their names: before the first and after the last layer.
@@ -35,22 +35,8 @@ RESIDUAL_OUTPUTS = ("o_proj", "down_proj")
 
 PASSES = {"skip": 0, "once": 1, "twice": 2}
 DECIMALS = 8
-SMALLEST_SUM = 1e-6
 
 Group = Sequence[int]
-Item = TypeVar("Item")
-
-
-class Input(Protocol):
-    """A model as a template sees it."""
-
-    @property
-    def alias(self) -> str:
-        """Its name in the recipe."""
-
-    @property
-    def ref(self) -> str:
-        """Its reference in compiled text."""
 
 
 @dataclass(frozen=True)
@@ -111,20 +97,6 @@ def layer_groups(n_layers: int, n_groups: int) -> list[list[int]]:
     return [[start, end] for start, end in pairwise(bounds)]
 
 
-def exactly(models: Sequence[Item], count: int) -> Sequence[Item]:
-    """The models, when there are ``count`` of them.
-
-    Raises:
-        CompileError: There are more or fewer.
-    """
-    if len(models) != count:
-        raise CompileError(
-            f"expected {count} models besides a base of its own, got {len(models)}",
-            hint=f"list {count} models under models:, and the base under base:",
-        )
-    return models
-
-
 def without(models: Sequence[Input], base: Input) -> list[Input]:
     """The models that are not the base: those whose difference from it counts.
 
@@ -171,12 +143,12 @@ def path(groups: Sequence[Group], path_step: Sequence[str], keep_depth: bool = T
 
     Each group is skipped, passed once, or passed twice in a row. With ``keep_depth`` the result
     has as many layers as the groups have in all. A path of another length is brought back to it
-    by its nearest neighbours, because adjacent layers stand in for each other best: a path that
-    is too short passes the groups next to the skipped ones twice, one that is too long skips the
-    groups next to the repeated ones; the nearest first, of two equally near the later. Only
-    groups that the path passes once change, and of these not the first and the last, whose
-    layers meet embedding and head. Where none of these is left, the last of the path's own skips
-    or repeats are taken back. Where groups are of unequal size, a part of a group changes: the
+    by the groups it passes once, because adjacent layers stand in for each other best: where it
+    is too short, the groups next to the skipped ones are passed twice; where it is too long, the
+    groups next to the repeated ones are skipped. The nearest goes first, of two equally near the
+    later. The first and the last group, which meet embedding and head, are repeated only after
+    all others and never skipped. Where that is not enough, the last of the path's own skips or
+    repeats are taken back. Where groups are of unequal size, a part of a group changes: the
     layers next to the cause.
 
     Args:
@@ -210,15 +182,16 @@ def _balance(steps: Sequence[int], counts: list[list[int]]) -> None:
 
     too_long = excess() > 0
     edited = [index for index, step in enumerate(steps) if step == (2 if too_long else 0)]
-    inner = [index for index in range(1, len(steps) - 1) if steps[index] == 1]
+    outer = (0, len(steps) - 1)
+    plain = [i for i, step in enumerate(steps) if step == 1 and not (too_long and i in outer)]
 
     def cause(index: int) -> int:
         return min(edited, key=lambda other: (abs(other - index), -other))
 
-    def nearness(index: int) -> tuple[int, int]:
-        return (abs(cause(index) - index), -index)
+    def turn(index: int) -> tuple[bool, int, int]:
+        return (index in outer, abs(cause(index) - index), -index)
 
-    for index in sorted(inner, key=nearness) if excess() else []:
+    for index in sorted(plain, key=turn) if excess() else []:
         size = len(counts[index])
         take = min(abs(excess()), size)
         changed = [0 if too_long else 2] * take
@@ -312,65 +285,6 @@ def dfs_slices(
 
 
 # --------------------------------------------------------------------------------------
-# Parameter space: weights by layer group
-
-
-def weighted_slices(
-    models: Sequence[Input],
-    groups: Sequence[Group],
-    parameters: Mapping[str, Mapping[str, Sequence[object]]],
-    base: Input | None = None,
-) -> list[dict[str, object]]:
-    """Slices that merge the same layers of all models with parameters of their own.
-
-    The embedding goes with the first group, the final norm and the head with the last one.
-
-    Args:
-        models: The inputs.
-        groups: ``(n_groups, 2)`` layer ranges ``[start, end)``.
-        parameters: Parameter to alias to ``(n_groups,)`` values; a value of a gene with
-            ``filters`` is a mapping of tensor-name parts, and ``other``.
-        base: Listed in every slice, without parameters, for methods that need it there.
-
-    Raises:
-        CompileError: The weights of a group sum to 0 where there is no base to fall back on.
-    """
-    out: list[dict[str, object]] = []
-    for index, (start, end) in enumerate(groups):
-        listed: list[dict[str, object]] = []
-        if base is not None:
-            listed.append({"model": base.ref, "layer_range": [start, end]})
-        else:
-            _check_sums(index, [parameters["weight"][model.alias][index] for model in models])
-        for model in models:
-            values = {name: setting(by[model.alias][index]) for name, by in parameters.items()}
-            listed.append({"model": model.ref, "layer_range": [start, end], "parameters": values})
-        out.append({"sources": listed})
-    return out
-
-
-def _check_sums(group: int, weights: Sequence[object]) -> None:
-    """Refuses weights that linear would normalise by dividing by 0."""
-    parts = [weight if isinstance(weight, Mapping) else {"other": weight} for weight in weights]
-    for name in parts[0]:
-        total: float = sum(part[name] for part in parts)
-        if abs(total) < SMALLEST_SUM:
-            of = "" if name == "other" else f" of {name}"
-            raise CompileError(
-                f"the weights{of} in layer group {group} sum to 0, which linear divides by",
-                hint="give one of the models a weight above 0 there",
-            )
-
-
-def setting(value: object) -> object:
-    """A gene's value as a mergekit setting: one with filters becomes a list of them."""
-    if not isinstance(value, Mapping):
-        return value
-    named = [{"filter": name, "value": part} for name, part in value.items() if name != "other"]
-    return [*named, {"value": value["other"]}]
-
-
-# --------------------------------------------------------------------------------------
 # Slices
 
 
@@ -441,10 +355,7 @@ def _check_indices(name: str, indices: Sequence[int], sources: Sequence[str]) ->
 # What a template reaches as ``layout``; nothing else of this module.
 FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "dfs_slices": dfs_slices,
-    "exactly": exactly,
     "frankenmerge_slices": frankenmerge_slices,
-    "setting": setting,
-    "weighted_slices": weighted_slices,
     "without": without,
 }
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,37 @@ class Template:
             raise self._error(f"rendered to {len(text)} characters, more than allowed", 1)
         return text
 
+    def line_places(self, context: Mapping[str, object]) -> dict[int, Place]:
+        """Rendered line (1-based) to the template line that printed it.
+
+        Renders with a mark before every piece of the body, so it is slower than :meth:`render`;
+        it is meant for errors.
+
+        Raises:
+            TemplateError: The marked body does not render.
+        """
+        environment = _environment(self.path.parent).overlay(extensions=[_marks()])
+        try:
+            text: str = environment.from_string(self.body).render(**context)
+        except Exception as error:
+            raise self._error(str(error), _line_in_body(error)) from None
+        out: dict[int, Place] = {}
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        current = 1
+        for number, rendered in enumerate(text.split("\n"), start=1):
+            found = [int(mark) for mark in _MARK.findall(rendered)]
+            # The first mark that is followed by something to see is the line's own.
+            shown = [
+                int(match[1]) for match in _MARKED_PIECE.finditer(rendered) if match[2].strip()
+            ]
+            current = (shown or found or [current])[0]
+            line = self.body_line + current - 1
+            snippet = lines[line - 1] if 0 < line <= len(lines) else ""
+            column = len(snippet) - len(snippet.lstrip()) + 1
+            out[number] = Place(str(self.path), line, column, snippet)
+            current = found[-1] if found else current
+        return out
+
     def _error(self, message: str, body_line: int, hint: str | None = None) -> TemplateError:
         lines = self.path.read_text(encoding="utf-8").splitlines()
         line = self.body_line + body_line - 1
@@ -99,6 +131,35 @@ class Template:
             hint=hint,
             place=Place(str(self.path), line, 1, snippet),
         )
+
+
+# A mark is the number of a body line between two characters that no template holds.
+_MARK = re.compile("\ue000([0-9]+)\ue001")
+_MARKED_PIECE = re.compile("\ue000([0-9]+)\ue001([^\ue000]*)")
+
+
+@functools.lru_cache(maxsize=1)
+def _marks():  # type: ignore[no-untyped-def]
+    """A Jinja extension that puts a mark before every line and every printed value."""
+    from jinja2.ext import Extension
+    from jinja2.lexer import Token
+
+    def mark(line: int) -> str:
+        return f"\ue000{line}\ue001"
+
+    class Marks(Extension):
+        def filter_stream(self, stream):  # type: ignore[no-untyped-def]
+            for token in stream:
+                if token.type == "data" and stream.name is None:
+                    pieces = str(token.value).split("\n")
+                    marked = [mark(token.lineno + i) + text for i, text in enumerate(pieces)]
+                    yield Token(token.lineno, "data", "\n".join(marked))
+                    continue
+                if token.type == "variable_begin" and stream.name is None:
+                    yield Token(token.lineno, "data", mark(token.lineno))
+                yield token
+
+    return Marks
 
 
 def _line_in_body(error: BaseException) -> int:
@@ -142,10 +203,18 @@ def _quote(value: object) -> object:
     from jinja2 import Undefined
     from markupsafe import Markup
 
-    if isinstance(value, (Undefined, Markup)):
-        return value
+    return value if isinstance(value, (Undefined, Markup)) else json_text(value)
+
+
+def json_text(value: object) -> str:
+    """JSON without exponents, which YAML 1.1 would read as text."""
     if isinstance(value, float):
         return yamlio.float_text(value)
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{json.dumps(str(k))}: {json_text(v)}" for k, v in value.items())
+        return "{" + inner + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(json_text(v) for v in value) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 
