@@ -8,22 +8,23 @@ in a folder of its own with relative paths only.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, UsageError, WorkFailed
+from evomerge_compiler.errors import UsageError
+from evomerge_compiler.merging.failures import process_failure
 from evomerge_compiler.merging.model_files import (
     CONFIG,
     copy_code,
     copy_tokenizer,
     merged_config,
+    model_depth,
     read_json,
     write_json,
 )
@@ -37,7 +38,7 @@ from evomerge_compiler.merging.weights import (
     read_tensors,
     require_space,
 )
-from evomerge_compiler.processes import CommandResult, run_command, worker_environment
+from evomerge_compiler.processes import run_command, worker_environment
 from evomerge_compiler.yamlio import dump
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def run_plan(
     part.mkdir()
     try:
         with ExitStack() as held:
-            merge = _Merge(plan, sources, cache, options or MergeOptions(), held)
+            merge = _Merge(plan, sources, cache, options or MergeOptions(), held, started)
             found = merge.final(part)
         if out.exists():
             out.rmdir()
@@ -122,7 +123,7 @@ def needed_bytes(plan: MergePlan, sources: Mapping[str, Path], cache: StageCache
         tensors = read_tensors(folder)
         elements = sum(info.n_elements for info in tensors.values())
         held = sum(info.end - info.start for info in tensors.values())
-        depth = stage_depth(folder)
+        depth = model_depth(folder)
         final = plan.stages[-1].document
         itemsize = _DTYPE_BYTES.get(str(final.get("out_dtype") or final.get("dtype")))
         size = elements * itemsize if itemsize else held
@@ -141,12 +142,14 @@ class _Merge:
         cache: StageCache,
         options: MergeOptions,
         held: ExitStack,
+        started: float,
     ) -> None:
         self.plan = plan
         self.sources = sources
         self.cache = cache
         self.options = options
         self.held = held
+        self.started = started
         self.stages = {stage.name: stage for stage in plan.stages}
         self.ready: dict[str, Path] = {}
 
@@ -219,12 +222,18 @@ class _Merge:
         (scratch / "merge.yaml").write_text(dump(dict(stage.document)), "utf-8")
         argv = mergekit_argv("merge.yaml", "..", self.plan.random_seed, self.options)
         result = run_command(
-            argv, cwd=scratch, env=_environment(self.options), timeout_s=self.options.timeout_s
+            argv, cwd=scratch, env=_environment(self.options), timeout_s=self.left_s()
         )
         if result.reason is not None:
-            raise _failure(result, stage.name)
+            raise process_failure(result, f"mergekit failed in stage {stage.name}")
         shutil.rmtree(scratch)
         return inputs, layers
+
+    def left_s(self) -> float | None:
+        """What is left of the time limit of the whole merge."""
+        if self.options.timeout_s is None:
+            return None
+        return max(0.0, self.started + self.options.timeout_s - time.monotonic())
 
 
 def _environment(options: MergeOptions) -> dict[str, str]:
@@ -233,49 +242,3 @@ def _environment(options: MergeOptions) -> dict[str, str]:
     # The mergekit of this very installation comes first, whatever else is on PATH.
     here = os.path.dirname(sys.executable)
     return env | {"PATH": os.pathsep.join([here, env.get("PATH", os.defpath)])}
-
-
-_MACHINE_WORDS = {
-    "no space left on device": "free some space, or put the run folder on a larger disk",
-    "disk quota exceeded": "free some space, or put the run folder on a larger disk",
-    "torch not compiled with cuda": "install a CUDA build of torch, or leave --cuda out",
-    "no cuda gpus are available": "leave --cuda out, or make the GPU visible",
-    "no nvidia driver": "install the NVIDIA driver, or leave --cuda out",
-    "modulenotfounderror": "install evomerge-compiler again: mergekit's own dependency is missing",
-}
-
-
-def _failure(result: CommandResult, stage: str) -> EvomergeError:
-    """The error for a mergekit process that did not end well, without paths and times."""
-    text = result.stderr_tail.lower()
-    last = scrub(_last_line(result.stderr_tail))
-    for words, hint in _MACHINE_WORDS.items():
-        if words in text:
-            return MissingPrerequisite(f"mergekit cannot run here: {last}", hint=hint)
-    reason = result.reason or "crashed"
-    if reason == "timeout":
-        last = "it ran past the time limit"
-    elif reason == "crashed" and result.returncode > 0:
-        # An exception that mergekit raised itself would be raised again: no reason for a retry.
-        reason = "invalid"
-    elif result.returncode < 0:
-        last = f"it was ended by signal {-result.returncode}"
-    return WorkFailed(f"mergekit failed in stage {stage}: {last}", reason=reason, step="merge")
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-    return (raised or lines or ["it wrote no message"])[-1]
-
-
-def scrub(text: str) -> str:
-    """A message without absolute paths: only the last part of each is kept."""
-    return re.sub(r"(?<![\w./])/(?:[^\s'\":,/]+/)+", "", text)[:500]
-
-
-def stage_depth(folder: Path) -> int:
-    """Layers of a model folder, as its config.json says."""
-    from evomerge_compiler.merging.model_files import text_part
-
-    return int(text_part(read_json(folder / CONFIG))["num_hidden_layers"])

@@ -72,6 +72,21 @@ def text_part(config: dict[str, Any]) -> dict[str, Any]:
     return nested if "num_hidden_layers" not in config and isinstance(nested, dict) else config
 
 
+def model_depth(folder: Path) -> int:
+    """Layers of a model folder, as its config.json says.
+
+    Raises:
+        UsageError: It does not say.
+    """
+    depth = text_part(read_json(folder / CONFIG)).get("num_hidden_layers")
+    if not isinstance(depth, int):
+        raise UsageError(
+            f"{folder.name}/{CONFIG} names no num_hidden_layers",
+            hint="merging by layers needs a decoder that transformers knows",
+        )
+    return depth
+
+
 def per_layer_values(folder: Path) -> dict[str, list[Any]]:
     """The per-layer lists of a model, one entry a layer.
 

@@ -23,7 +23,7 @@ class MergeOptions:
         read_to_gpu: Read weights straight to the GPU.
         lazy_unpickle: mergekit's flag for pickled inputs; of no effect on safetensors.
         out_shard_size: Bytes of an output file, as ``5B`` (mergekit counts bytes here).
-        timeout_s: For one stage; None is no limit.
+        timeout_s: For a whole merge; None is no limit.
         offline: Never ask the hub.
     """
 

@@ -3,11 +3,13 @@
 A folder is named by its stage key, appears whole (rename) and is never changed. Two locks a key,
 both released by the kernel when their holder dies: ``build`` is held while the stage is made, so
 that parallel workers make it once; ``use`` is held shared by whoever reads it, so that pruning
-leaves it alone. A builder waits for no other lock, hence nobody waits in a circle.
+leaves it alone. Whoever builds a stage may wait for the stages that it is made from, and these are
+never made from it (a key holds its inputs' keys), hence nobody waits in a circle.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -78,8 +80,9 @@ class StageCache:
             marker = {"tensors_sha256": tensors_sha256, "files": sizes}
             write_atomic(temporary / MARKER, json.dumps(marker, indent=2) + "\n")
             temporary.rename(self.folder / key)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(temporary)
+            raise
 
     def prune(self, limit_bytes: int) -> int:
         """Removes the stages used longest ago until at most ``limit_bytes`` are left.
@@ -89,6 +92,7 @@ class StageCache:
         Returns:
             Bytes that were freed.
         """
+        self._sweep()
         found = []
         for folder in self.folder.iterdir():
             marker = folder / MARKER
@@ -103,11 +107,23 @@ class StageCache:
                 freed += size
         return freed
 
+    def _sweep(self) -> None:
+        """Removes what processes that were killed left half made or half removed."""
+        for suffix, purpose in ((".part", "build"), (".old", "use")):
+            for folder in self.folder.glob(f".*{suffix}"):
+                key = folder.name[1 : -len(suffix)]
+                lock = self._locked(key, purpose, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Blocked when somebody is at work on it.
+                with contextlib.suppress(BlockingIOError), lock:
+                    if folder.exists():
+                        shutil.rmtree(folder)
+
     def _remove(self, key: str) -> bool:
         try:
             with self._locked(key, "use", fcntl.LOCK_EX | fcntl.LOCK_NB):
                 doomed = self.folder / f".{key}.old"
-                shutil.rmtree(doomed, ignore_errors=True)
+                if doomed.exists():
+                    shutil.rmtree(doomed)
                 (self.folder / key).rename(doomed)
                 shutil.rmtree(doomed)
                 return True

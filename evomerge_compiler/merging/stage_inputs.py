@@ -26,6 +26,7 @@ from evomerge_compiler.merging.model_files import (
     TOKENIZER_FILES,
     LayerSource,
     follow_layers,
+    model_depth,
     per_layer_values,
     read_json,
     text_part,
@@ -80,13 +81,14 @@ def stage_layers(document: Mapping[str, Any], inputs: Mapping[str, Path]) -> Sta
         listed = [entry["model"] for entry in entries]
         base = document.get("base_model")
         first = str(base if base is not None else listed[0] if listed else next(iter(inputs)))
-        depth = _depth(inputs[first])
+        depth = model_depth(inputs[first])
         sources = tuple((first, layer) for layer in range(depth))
     if not sources:
         raise WorkFailed("the slices hold no layer", reason="invalid", step="merge")
-    values = {name: per_layer_values(inputs[name]) for name in dict.fromkeys(m for m, _ in sources)}
+    used = dict.fromkeys(model for model, _ in sources)
+    values = {name: per_layer_values(inputs[name]) for name in used}
     per_layer = follow_layers(sources, values)
-    return StageLayers(sources, first, bool(slices), _depth(inputs[first]), per_layer)
+    return StageLayers(sources, first, bool(slices), model_depth(inputs[first]), per_layer)
 
 
 def _slices(document: Mapping[str, Any]) -> list[Any]:
@@ -95,10 +97,6 @@ def _slices(document: Mapping[str, Any]) -> list[Any]:
     nested = [module["slices"] for module in modules.values() if module.get("slices")]
     found = document.get("slices") or (nested[0] if len(nested) == 1 else [])
     return list(found)
-
-
-def _depth(folder: Path) -> int:
-    return int(text_part(read_json(folder / CONFIG))["num_hidden_layers"])
 
 
 def link_inputs(scratch: Path, inputs: Mapping[str, Path], layers: StageLayers) -> None:
@@ -141,7 +139,7 @@ def has_layer_key(config: Mapping[str, Any]) -> bool:
 
 @lru_cache(maxsize=1)
 def _known_architectures() -> frozenset[str]:
-    """Class names in mergekit's architecture files, read without importing mergekit (and torch)."""
+    """Class names in mergekit's architecture files, read without importing mergekit."""
     spec = importlib.util.find_spec("mergekit")
     if spec is None or spec.origin is None:
         return frozenset()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
 import re
 from collections import Counter
@@ -107,7 +106,7 @@ def weight_files(folder: Path) -> list[Path]:
     pickles += sorted(path.name for path in folder.glob("*.pt*"))
     if pickles:
         raise UsageError(
-            f"{folder.name} holds pickled weights ({pickles[0]}), which can run any code when read",
+            f"{folder.name} holds pickled weights ({pickles[0]}), which run code when read",
             hint="convert it once, where you trust it: AutoModelForCausalLM.from_pretrained(...)"
             ".save_pretrained(folder) writes safetensors",
         )
@@ -159,38 +158,34 @@ def scan(folder: Path) -> Scan:
     digest = hashlib.sha256()
     non_finite = []
     n_parameters = n_bytes = 0
-    maps: dict[Path, mmap.mmap] = {}
-    try:
-        for name, info in read_tensors(folder).items():
-            shape = ",".join(map(str, info.shape))
-            digest.update(f"{name}\0{info.dtype}\0{shape}\0".encode())
-            n_parameters += info.n_elements
-            n_bytes += info.end - info.start
-            finite = True
-            for chunk in _chunks(info, maps):
-                digest.update(chunk)
-                finite = finite and _all_finite(chunk, info.dtype)
-                chunk.release()
-            if not finite:
-                non_finite.append(name)
-    finally:
-        for mapped in maps.values():
-            mapped.close()
+    for name, info in read_tensors(folder).items():
+        shape = ",".join(map(str, info.shape))
+        digest.update(f"{name}\0{info.dtype}\0{shape}\0".encode())
+        n_parameters += info.n_elements
+        n_bytes += info.end - info.start
+        finite = True
+        for chunk in _chunks(info):
+            digest.update(chunk)
+            finite = finite and _all_finite(chunk, info.dtype)
+        if not finite:
+            non_finite.append(name)
     return Scan(digest.hexdigest(), n_parameters, n_bytes, tuple(non_finite))
 
 
-def _chunks(info: TensorInfo, maps: dict[Path, mmap.mmap]) -> Iterator[memoryview]:
-    if info.start == info.end:
-        return
-    if info.file not in maps:
-        with info.file.open("rb") as stream:
-            maps[info.file] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    with memoryview(maps[info.file]) as whole:
-        for start in range(info.start, info.end, _CHUNK_BYTES):
-            yield whole[start : min(start + _CHUNK_BYTES, info.end)]
+def _chunks(info: TensorInfo) -> Iterator[bytes]:
+    # Not a map of the file: one that shrinks meanwhile would end the process by a signal.
+    with info.file.open("rb", buffering=0) as stream:
+        stream.seek(info.start)
+        left_bytes = info.end - info.start
+        while left_bytes:
+            chunk = stream.read(min(_CHUNK_BYTES, left_bytes))
+            if not chunk:
+                raise UsageError(f"{info.file.name} was cut short while it was read")
+            left_bytes -= len(chunk)
+            yield chunk
 
 
-def _all_finite(chunk: memoryview, dtype: str) -> bool:
+def _all_finite(chunk: bytes, dtype: str) -> bool:
     import numpy as np
 
     if dtype not in _EXPONENT_MASKS:
@@ -232,13 +227,7 @@ def same_bytes(one: TensorInfo, other: TensorInfo) -> bool:
     """Whether two tensors are equal bit for bit."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    maps: dict[Path, mmap.mmap] = {}
-    try:
-        pairs = zip(_chunks(one, maps), _chunks(other, maps), strict=True)
-        return all(a == b for a, b in pairs)
-    finally:
-        for mapped in maps.values():
-            mapped.close()
+    return all(a == b for a, b in zip(_chunks(one), _chunks(other), strict=True))
 
 
 _FIRST_NUMBER = re.compile(r"(?P<prefix>(?:[^.\d][^.]*\.)*)(?P<index>\d+)\.(?P<rest>.+)\Z")
@@ -310,6 +299,6 @@ def require_space(folder: Path, needed_bytes: int) -> None:
     free_bytes = free_space_bytes(folder)
     if free_bytes < needed_bytes:
         raise MissingPrerequisite(
-            f"a merge needs {needed_bytes / 1e9:.1f} GB of disk, {free_bytes / 1e9:.1f} GB are free",
+            f"a merge needs {needed_bytes / 1e9:.1f} GB of disk, {free_bytes / 1e9:.1f} are free",
             hint="free some space (evomerge gc RUN), or put the run folder on a larger disk",
         )

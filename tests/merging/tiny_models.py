@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 
 VOCABULARY, HIDDEN, INNER, HEADS, KV_HEADS, HEAD_SIZE = 64, 32, 48, 4, 2, 8
-ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}
+ARCHITECTURES = {
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "llama": "LlamaForCausalLM",
+}
 
 
 def tensor_shapes(kind: str, n_layers: int, tied: bool) -> dict[str, tuple[int, ...]]:
@@ -37,8 +41,10 @@ def tensor_shapes(kind: str, n_layers: int, tied: bool) -> dict[str, tuple[int, 
             at + "self_attn.o_proj.weight": (HIDDEN, queries),
         }
         if kind == "qwen2":
-            shapes |= {at + f"self_attn.{n}_proj.bias": (s,) for n, s in
-                       (("q", queries), ("k", keys), ("v", keys))}
+            shapes |= {
+                at + f"self_attn.{n}_proj.bias": (s,)
+                for n, s in (("q", queries), ("k", keys), ("v", keys))
+            }
         if kind == "qwen3":
             shapes |= {at + f"self_attn.{n}_norm.weight": (HEAD_SIZE,) for n in "qk"}
     return shapes
