@@ -35,6 +35,7 @@ from evomerge_compiler.run_candidates import (
     CANDIDATE_FILES,
     CandidateFiles,
     StoredCandidate,
+    folder_of,
 )
 from evomerge_compiler.run_results import RunResults, plain_rounded
 from evomerge_compiler.run_setup import (
@@ -120,12 +121,20 @@ class RunFolder(RunResults):
             RunLocked: Another process holds it; the message names it.
         """
         with run_lock.hold(self.root / LOCK_FILE):
-            self._store.sweep(".", GENERATIONS, "baselines")
-            number = self.open_generation()
-            if number is not None:
-                here = _generation(number)
-                self._store.sweep(here, *(f"{here}/{slot}" for slot in self._slots(number)))
+            self._store.sweep(*self._written_folders())
             yield
+
+    def unfinished(self) -> list[Path]:
+        """What killed processes left; it is removed when the folder is held the next time."""
+        return list(self._store.leftovers(*self._written_folders()))
+
+    def _written_folders(self) -> list[str]:
+        """Folders in which a process may have been killed while it wrote."""
+        number = self.open_generation()
+        work = []
+        if number is not None:
+            work = [_generation(number), *map(folder_of, self.ids(number))]
+        return [".", GENERATIONS, *self.baseline_folders(), *work]
 
     # -- generations ------------------------------------------------------------------------
 
@@ -160,11 +169,21 @@ class RunFolder(RunResults):
     def _is_sealed(self, number: int) -> bool:
         return self._store.exists(f"{_generation(number)}/SEALED")
 
-    def _slots(self, number: int) -> list[str]:
-        """Names of a generation's candidate folders, in the order of slots."""
+    def ids(self, number: int) -> list[CandidateId]:
+        """A generation's candidates, in the order of slots.
+
+        Raises:
+            UsageError: There is no such generation.
+        """
+        if number not in self.generations():
+            raise UsageError(f"{self.root} has no generation {number:03d}")
         folder = self._store.path(_generation(number))
         names = [path.name for path in folder.iterdir() if SLOT_NAME.match(path.name)]
-        return sorted(names, key=lambda name: int(name[1:]))
+        found = sorted(CandidateId(number, int(name[1:])) for name in names)
+        for id in found:
+            if id.slot_name not in names:
+                raise damaged(str(folder), f"has a folder like {id.slot_name} by another name")
+        return found
 
     def begin_generation(
         self, number: int, proposals: Sequence[Proposal], search_state: Mapping[str, object]
@@ -217,15 +236,11 @@ class RunFolder(RunResults):
             RunDamaged: A sealed file was changed, or a lineage is damaged.
             ErrorList: Edits are mistaken; each error has its line and column.
         """
-        if generation not in self.generations():
-            raise UsageError(f"{self.root} has no generation {generation:03d}")
+        ids = self.ids(generation)
         sealed = self._is_sealed(generation)
         if sealed:
             self.verify(generation)
-        found = [
-            self._files.read(CandidateId(generation, int(slot[1:])), sealed=sealed)
-            for slot in self._slots(generation)
-        ]
+        found = [self._files.read(id, sealed=sealed) for id in ids]
         problems = [c.problem for c in found if c.problem is not None]
         if problems and (strict or sealed):
             raise ErrorList(problems)
@@ -237,8 +252,7 @@ class RunFolder(RunResults):
         Raises:
             UsageError: There is none of that name.
         """
-        there = id.generation in self.generations()
-        if not there or id.slot_name not in self._slots(id.generation):
+        if id not in self.ids(id.generation):
             raise UsageError(f"{self.root} has no candidate {id}")
         sealed = self._is_sealed(id.generation)
         if sealed:
@@ -326,7 +340,8 @@ class RunFolder(RunResults):
         """Hashes of the generation's tracked files that are there, by path in its folder."""
         here = _generation(number)
         names = ["population.tsv", "search.yaml"]
-        names += [f"{slot}/{name}" for slot in self._slots(number) for name in CANDIDATE_FILES]
+        slots = [id.slot_name for id in self.ids(number)]
+        names += [f"{slot}/{name}" for slot in slots for name in CANDIDATE_FILES]
         found = ((name, self._store.read(f"{here}/{name}")) for name in names)
         return {name: sha256(raw) for name, raw in found if raw is not None}
 
@@ -352,8 +367,7 @@ class RunFolder(RunResults):
         Raises:
             RunDamaged: The seal itself cannot be read.
         """
-        path = f"{_generation(number)}/SEALED"
-        wanted = tables.seal_from(self._text(path), str(self.root / path))
+        wanted = self._seal(number)
         there = self._hashes(number)
         out = []
         for name in sorted({*wanted, *there}):
@@ -364,6 +378,18 @@ class RunFolder(RunResults):
             elif wanted[name] != there[name]:
                 out.append((name, "was changed"))
         return out
+
+    def seal_names(self, number: int) -> list[str]:
+        """The files that a seal covers, by their path in the generation's folder.
+
+        Raises:
+            RunDamaged: The seal cannot be read.
+        """
+        return list(self._seal(number))
+
+    def _seal(self, number: int) -> dict[str, str]:
+        path = f"{_generation(number)}/SEALED"
+        return tables.seal_from(self._text(path), str(self.root / path))
 
     def outcomes(self, generation: int) -> list[Outcome]:
         """What became of a sealed generation's candidates, in the order of slots.

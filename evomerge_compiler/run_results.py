@@ -90,6 +90,20 @@ class RunResults:
             return None  # nothing builds on it: it is made again
         return scores if eval_key in (None, scores.eval_key) else None
 
+    def baseline_folders(self) -> list[str]:
+        """The folders of all baselines, as ``baselines/NAME/SPLIT``."""
+        found = sorted(self._store.path("baselines").glob("*/*"))
+        return [f"baselines/{path.parent.name}/{path.name}" for path in found if path.is_dir()]
+
+    def read(self, relative: str) -> bytes | None:
+        """One file's bytes; None where there is none.
+
+        Raises:
+            UsageError: The name could leave the run folder.
+            RunDamaged: It cannot be read, or a part of it is a symbolic link.
+        """
+        return self._store.read(relative)
+
     def _text(self, relative: str) -> str:
         shown = str(self.root / relative)
         raw = self._store.read(relative)
