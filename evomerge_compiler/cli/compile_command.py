@@ -1,0 +1,132 @@
+"""``evomerge compile``: the mergekit YAML that would run, nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evomerge_compiler.cli.common import (
+    json_option,
+    print_json,
+    recipe_options,
+    split_models,
+)
+from evomerge_compiler.compiler import MergePlan
+
+
+@click.command(
+    epilog="Examples: evomerge compile recipes/quickstart.yaml --select c02  |  "
+    "evomerge compile recipes/quickstart.yaml -o out/"
+)
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--select", metavar="SLOT", help="Only this candidate of generation 0: c02.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write one file a candidate into DIR.",
+)
+@click.option("--raw", is_flag=True, help="The template's own text, before it is checked.")
+@recipe_options
+@json_option
+def command(
+    recipe: Path,
+    select: str | None,
+    out: Path | None,
+    raw: bool,
+    overrides: tuple[str, ...],
+    models: str,
+    as_json: bool,
+) -> None:
+    """Print the mergekit YAML that would run.
+
+    A merge recipe gives its own; an experiment its generation 0. What is printed runs unchanged
+    with the command in its first line. Values of genes can be set with -S genome.NAME=VALUE.
+    """  # fmt: skip
+    from evomerge_compiler import recipe as recipes
+    from evomerge_compiler.rendering import render_raw
+
+    loaded = recipes.load(recipe, overrides=overrides, models=split_models(models))
+    genomes = recipes_of(loaded, select)
+    if raw:
+        for name, merge in genomes.items():
+            click.echo(f"# {name}\n{render_raw(merge)}")
+        return
+    plans = compiled(loaded, genomes)
+    if out is not None:
+        write(plans, out)
+    elif as_json:
+        print_json({name: as_data(plan) for name, plan in plans.items()})
+    else:
+        texts = [plan.written(references(plan)) for plan in plans.values()]
+        # One file a candidate is what runs; on a screen they stand one after the other.
+        click.echo("\n".join(texts), nl=False)
+
+
+def recipes_of(loaded, select: str | None):  # type: ignore[no-untyped-def]
+    """Slot name to the merge recipe of each genome that is asked for."""
+    from evomerge_compiler.errors import UsageError, did_you_mean
+    from evomerge_compiler.evolution import arrange, seed_proposals
+    from evomerge_compiler.strategies.factory import build
+
+    if loaded.kind == "merge":
+        found = {loaded.name: loaded}
+    else:
+        proposals = arrange([*build(loaded).ask(0), *seed_proposals(loaded)])
+        found = {f"c{i:02d}": loaded.with_genome(p.genome) for i, p in enumerate(proposals)}
+    if select is None:
+        return found
+    if select not in found:
+        raise UsageError(f"no candidate {select!r}", hint=did_you_mean(select, found))
+    return {select: found[select]}
+
+
+def compiled(loaded, genomes) -> dict[str, MergePlan]:  # type: ignore[no-untyped-def]
+    """Every plan, or every mistake."""
+    from evomerge_compiler.compiler import check_dead_genes, compile_recipe
+    from evomerge_compiler.errors import ErrorList, EvomergeError
+
+    plans, problems = {}, {}
+    for name, merge in genomes.items():
+        try:
+            plans[name] = compile_recipe(merge)
+        except ErrorList as errors:
+            problems.update({error.render(): error for error in errors.errors})
+        except EvomergeError as error:
+            # Candidates share most of their mistakes: each is shown once.
+            problems[error.render()] = error
+    if problems:
+        raise ErrorList(list(problems.values()))
+    if loaded.kind == "experiment":
+        check_dead_genes(loaded)
+    return plans
+
+
+def references(plan: MergePlan) -> dict[str, str]:
+    """Alias to what a person can pass to mergekit: hub id or absolute folder."""
+    return {alias: model.reference for alias, model in plan.models.items()}
+
+
+def write(plans: dict[str, MergePlan], out: Path) -> None:
+    """One file a candidate, each with the command that runs it."""
+    from evomerge_compiler.yamlio import write_atomic
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name, plan in plans.items():
+        path = out / f"{name}.yaml"
+        write_atomic(path, plan.written(references(plan), file=path.name))
+        click.echo(path)
+
+
+def as_data(plan: MergePlan) -> dict[str, object]:
+    """The plan as plain data."""
+    return {
+        "merge_key": plan.merge_key,
+        "random_seed": plan.random_seed,
+        "stages": [dict(stage.document, name=stage.name) for stage in plan.stages],
+        "models": references(plan),
+        "layers": plan.n_layers,
+        "notes": list(plan.notes),
+    }

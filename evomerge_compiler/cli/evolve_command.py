@@ -1,0 +1,148 @@
+"""``evomerge evolve``: the main job. The same command resumes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evomerge_compiler.cli import progress
+from evomerge_compiler.cli.common import (
+    json_option,
+    merge_options,
+    print_json,
+    recipe_options,
+    split_models,
+)
+from evomerge_compiler.events import Observer
+
+
+@click.command(
+    epilog="Examples: evomerge evolve recipes/quickstart.yaml --gens 5 -j 2  |  "
+    "evomerge evolve runs/quickstart (goes on where it stopped)"
+)
+@click.argument("recipe", metavar="RECIPE|RUN")
+@click.option("--gens", type=click.IntRange(min=0), help="Generations in all; 0 only writes 000.")
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Default: runs/NAME.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Candidates at a time.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["cli"]),
+    default="cli",
+    show_default=True,
+    help="How candidates are merged: cli runs mergekit-yaml for each stage.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="New tries for a candidate whose worker crashed.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
+@click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")
+@click.option("--timeout_s", type=float, help="Seconds for one merge stage or one evaluation.")
+@click.option("--no-sandbox", is_flag=True, help="Run generated code without the sandbox.")
+@click.option(
+    "--confirm_run_unsafe_code",
+    is_flag=True,
+    help="Accepted as lm-eval's flag; generated code runs in the sandbox all the same.",
+)
+@click.option(
+    "--accept-lock",
+    is_flag=True,
+    help="Go on although versions or models differ from those the run began with.",
+)
+@click.option("--wandb", "use_wandb", is_flag=True, help="Log to Weights & Biases.")
+@click.option("--wandb-project", default="evomerge", show_default=True)
+@click.option("--display", type=click.Choice(progress.DISPLAYS), default="auto")
+@click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop, as evomerge plan.")
+@merge_options
+@recipe_options
+@json_option
+@click.pass_context
+def command(ctx: click.Context, /, recipe: str, **flags: Any) -> int:
+    """Evolve a recipe; the same command resumes.
+
+    Everything is in the run folder: kill it at any moment and run it again.
+    """  # fmt: skip
+    from evomerge_compiler import launch
+    from evomerge_compiler.report.summary import final_text
+
+    if flags["dry_run"]:
+        from evomerge_compiler.cli.plan_command import command as plan
+
+        keep = {key: flags[key] for key in ("gens", "run_dir", "overrides", "models", "as_json")}
+        return ctx.invoke(plan, recipe=recipe, **keep)  # type: ignore[no-any-return]
+    with contextlib.ExitStack() as stack:
+        result = launch.evolve(
+            recipe, options_of(flags), lambda folder: _observers(flags, folder, stack)
+        )
+    if result.final is None:
+        click.echo(f"generation 000 is written to {result.folder.root}; edit it, then evolve")
+    elif flags["as_json"]:
+        print_json(result.final)
+    else:
+        click.echo(final_text(result.folder.recipe.name, result.final, result.folder.root))
+    return result.exit_code
+
+
+def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
+    """The flags as launch options; those that have a place in the recipe become overrides."""
+    from evomerge_compiler.launch import Options
+
+    settings = {
+        "evaluation.limit": flags["limit"],
+        "evaluation.batch_size": flags["batch_size"],
+        "evaluation.timeout_s": flags["timeout_s"],
+    }
+    overrides = [f"{key}={value}" for key, value in settings.items() if value is not None]
+    return Options(
+        run_dir=flags["run_dir"],
+        generations=flags["gens"],
+        jobs=flags["jobs"],
+        device=flags["device"],
+        retries=flags["retries"],
+        merge=merge_options_of(flags, timeout_s=flags["timeout_s"]),
+        overrides=(*flags["overrides"], *overrides),
+        models=split_models(flags["models"]),
+        unsafe_code=flags["no_sandbox"],
+        accept_lock=flags["accept_lock"],
+    )
+
+
+def merge_options_of(flags: dict[str, Any], timeout_s: float | None = None):  # type: ignore[no-untyped-def]
+    """mergekit's own flags as options."""
+    from evomerge_compiler.merging.options import MergeOptions
+
+    names = ("cuda", "low_cpu_memory", "lazy_unpickle", "allow_crimes", "trust_remote_code")
+    return MergeOptions(timeout_s=timeout_s, **{name: flags[name] for name in names})
+
+
+def _observers(
+    flags: dict[str, Any], folder: Path, stack: contextlib.ExitStack
+) -> Sequence[Observer]:
+    out: list[Observer] = []
+    shown = progress.make(flags["display"])
+    if shown is not None:
+        if isinstance(shown, progress.BarProgress):
+            stack.enter_context(shown)
+        out.append(shown)
+    if flags["use_wandb"]:
+        from evomerge_compiler.tracking import WandbTracker
+
+        tracker = WandbTracker(folder, project=flags["wandb_project"])
+        stack.callback(tracker.close)
+        out.append(tracker)
+    return out

@@ -1,0 +1,172 @@
+"""Progress of an evolution on stderr: a bar a generation on a terminal, else a line a candidate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import Any
+
+import click
+
+from evomerge_compiler.events import (
+    CandidateDone,
+    Event,
+    Finished,
+    GenerationSealed,
+    GenerationStarted,
+    Observer,
+    Started,
+    generation_metrics,
+)
+
+DISPLAYS = ("auto", "bar", "plain", "json", "none")
+
+
+class PlainProgress(Observer):
+    """One line for each candidate and generation."""
+
+    def notice(self, event: Event) -> None:
+        """Prints what happened."""
+        text = describe(event)
+        if text:
+            click.echo(text, err=True)
+
+
+class JsonProgress(Observer):
+    """One JSON object for each event."""
+
+    def notice(self, event: Event) -> None:
+        """Prints what happened."""
+        click.echo(json.dumps(as_data(event), ensure_ascii=False), err=True)
+
+
+class BarProgress(Observer):
+    """A bar for each generation with the time that is left, by rich."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[best]}"),
+            console=Console(stderr=True),
+        )
+        self.task: Any = None
+        self.best = ""
+
+    def __enter__(self) -> BarProgress:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def notice(self, event: Event) -> None:
+        """Moves the bar; failures are said in words above it."""
+        if isinstance(event, GenerationStarted):
+            self.task = self.progress.add_task(
+                f"generation {event.number:03d}",
+                total=event.n_candidates,
+                completed=event.n_done,
+                best=self.best,
+            )
+        elif isinstance(event, CandidateDone):
+            if event.outcome.failure is not None:
+                self.progress.console.print(describe(event), highlight=False, markup=False)
+            self.progress.advance(self.task)
+        elif isinstance(event, GenerationSealed) and event.best and event.best.fitness:
+            self.best = f"best {event.best.id} {event.best.fitness.value:.4f}"
+            if self.task is not None:
+                self.progress.update(self.task, best=self.best)
+        elif isinstance(event, Started):
+            self.progress.console.print(describe(event), highlight=False, markup=False)
+
+
+def make(display: str) -> Observer | None:
+    """The observer of a ``--display`` choice; ``auto`` is a bar on a terminal, else plain."""
+    if display == "auto":
+        display = "bar" if sys.stderr.isatty() else "plain"
+    kinds: dict[str, type[Observer]] = {
+        "bar": BarProgress,
+        "plain": PlainProgress,
+        "json": JsonProgress,
+    }
+    return kinds[display]() if display in kinds else None
+
+
+def describe(event: Event) -> str:
+    """An event in one line; empty for those that say nothing new."""
+    if isinstance(event, Started):
+        again = f", {event.sealed} of them done" if event.sealed else ""
+        return f"{event.recipe.name}: {event.generations} generations{again}, in {event.folder}"
+    if isinstance(event, GenerationStarted) and event.n_done:
+        return f"generation {event.number:03d}: {event.n_done} of {event.n_candidates} were done"
+    if isinstance(event, CandidateDone):
+        return _candidate(event)
+    if isinstance(event, GenerationSealed) and not event.replayed:
+        numbers = generation_metrics(event)
+        best = f"best {event.best.id} {numbers['best_fitness']:.4f}" if event.best else "no best"
+        average = numbers.get("avg_fitness")
+        mean = f", average {average:.4f}" if average is not None else ""
+        return f"generation {event.number:03d} sealed: {best}{mean}"
+    return ""
+
+
+def _candidate(event: CandidateDone) -> str:
+    outcome = event.outcome
+    if outcome.failure is not None:
+        failure = outcome.failure
+        return f"{outcome.id}  failed in {failure.step}: {failure.reason}: {failure.message}"
+    assert outcome.fitness is not None
+    stderr = outcome.fitness.stderr
+    text = f"{outcome.id}  {outcome.fitness.value:.4f}"
+    text += f" ± {stderr:.4f}" if stderr is not None else ""
+    for domain, score in (outcome.scores.domains if outcome.scores else {}).items():
+        text += f"  {domain} {score.value:.3f}"
+    if event.reused:
+        return text + "  (equals one scored before)"
+    return text + f"  ({event.merge_s:.1f} s merge, {event.evaluate_s:.1f} s evaluation)"
+
+
+def as_data(event: Event) -> dict[str, object]:
+    """An event as plain data."""
+    kind = type(event).__name__
+    if isinstance(event, Started):
+        return {"event": kind, "run": event.folder, "generations": event.generations}
+    if isinstance(event, GenerationStarted):
+        return {"event": kind, **vars(event)}
+    if isinstance(event, CandidateDone):
+        outcome = event.outcome
+        return {
+            "event": kind,
+            "id": str(outcome.id),
+            "fitness": outcome.fitness.value if outcome.fitness else None,
+            "failure": vars(outcome.failure) if outcome.failure else None,
+            "reused": event.reused,
+            "merge_s": event.merge_s,
+            "evaluate_s": event.evaluate_s,
+        }
+    if isinstance(event, GenerationSealed):
+        return {"event": kind, "replayed": event.replayed, **generation_metrics(event)}
+    assert isinstance(event, Finished)
+    best = str(event.best) if event.best else None
+    return {"event": kind, "reason": event.reason, "best": best}

@@ -1,0 +1,195 @@
+"""What a run comes to: winner, parents, base and uniform merge on items that no one searched on.
+
+Fitness only ever sees the search split. At the end the winner is scored on the held-out split
+beside every parent, the base and the uniform merge, and each difference is reported with a
+paired interval. The gap between what the winner gained on search items and on held-out items is
+the selection optimism; it is always shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evomerge_compiler import fitness as fit
+from evomerge_compiler import recipe as recipes
+from evomerge_compiler.candidate import Scores
+from evomerge_compiler.compiler import MergePlan, compile_recipe
+from evomerge_compiler.errors import EvomergeError
+from evomerge_compiler.evaluation.statistics import paired_difference
+from evomerge_compiler.evolution import Ending
+from evomerge_compiler.executors.base import Executor, Job, Split
+from evomerge_compiler.model_headers import source_model
+from evomerge_compiler.recipe import BASE_ALIAS, Recipe
+from evomerge_compiler.run_folder import RunFolder
+
+UNIFORM = "uniform"
+WINNER = "winner"
+SPLITS: tuple[Split, ...] = ("search", "held_out")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model of the final table.
+
+    Attributes:
+        name: ``base``, a parent's alias, ``uniform`` or ``winner``.
+        job: How it is scored.
+    """
+
+    name: str
+    job: Job
+
+
+def conclude(
+    recipe: Recipe, folder: RunFolder, executor: Executor, ending: Ending
+) -> dict[str, object]:
+    """Scores the contenders on both splits, compares them, and writes ``final.yaml``.
+
+    Scores that an earlier call committed are used again.
+
+    Returns:
+        What ``final.yaml`` holds.
+
+    Raises:
+        EvomergeError: A source model cannot be scored at all.
+    """
+    contenders = contenders_of(recipe, ending)
+    scores, failed = _score(folder, executor, contenders)
+    assert recipe.evaluation is not None
+    shares = fit.weights(recipe.evaluation)
+    final = _summary(recipe, ending, scores, failed, shares)
+    folder.write_final(final)
+    return final
+
+
+def contenders_of(recipe: Recipe, ending: Ending) -> list[Contender]:
+    """Base, parents, uniform merge and winner; the first two as they are, no merge at all."""
+    out = []
+    for alias, spec in recipe.all_models.items():
+        job = Job(alias, model=source_model(alias, spec, recipe.folder), splits=SPLITS)
+        out.append(Contender(alias, job))
+    out.sort(key=lambda contender: contender.name != BASE_ALIAS)
+    uniform = uniform_plan(recipe)
+    if uniform is not None:
+        out.append(Contender(UNIFORM, Job(UNIFORM, plan=uniform, splits=SPLITS)))
+    if ending.best is not None:
+        plan = compile_recipe(recipe, genome=ending.best.genome)
+        out.append(Contender(WINNER, Job(WINNER, plan=plan, splits=SPLITS)))
+    return out
+
+
+def uniform_plan(recipe: Recipe) -> MergePlan | None:
+    """The plain average of the parents; None where their shapes do not allow one."""
+    data = recipe.document.data
+    assert isinstance(data, Mapping)
+    kept = ("models", "base", "dtype", "out_dtype", "tokenizer", "chat_template", "config_from")
+    made = {key: data[key] for key in kept if key in data}
+    made |= {"kind": "merge", "name": "uniform", "template": "linear", "seed": recipe.seed}
+    made["genome"] = {"weight": 1.0}
+    try:
+        return compile_recipe(recipes.from_data(made, recipe.folder, "uniform merge"))
+    except EvomergeError:
+        # Parents that cannot be averaged (another depth, say) have no uniform merge to compare
+        # with; final.yaml then has no such row.
+        return None
+
+
+def _score(
+    folder: RunFolder, executor: Executor, contenders: Sequence[Contender]
+) -> tuple[dict[str, dict[Split, Scores]], dict[str, str]]:
+    found: dict[str, dict[Split, Scores]] = {c.name: {} for c in contenders}
+    missing: list[Contender] = []
+    for contender in contenders:
+        for split in SPLITS:
+            stored = folder.baseline(
+                contender.name, split, executor.eval_key(contender.job, split)
+            )
+            if stored is not None:
+                found[contender.name][split] = stored
+        if len(found[contender.name]) < len(SPLITS):
+            missing.append(contender)
+    failed: dict[str, str] = {}
+    for index, result in executor.run([c.job for c in missing]) if missing else ():
+        name = missing[index].name
+        if result.failure is not None:
+            failed[name] = f"{result.failure.reason}: {result.failure.message}"
+            continue
+        for split, scores in result.scores.items():
+            folder.commit_baseline(name, split, scores)
+            found[name][split] = folder.baseline(name, split) or scores
+    return {name: splits for name, splits in found.items() if splits}, failed
+
+
+# --------------------------------------------------------------------------------------
+
+
+def _summary(
+    recipe: Recipe,
+    ending: Ending,
+    scores: Mapping[str, Mapping[Split, Scores]],
+    failed: Mapping[str, str],
+    shares: Mapping[str, float],
+) -> dict[str, object]:
+    parents = [name for name in recipe.models if name in scores]
+    best_parent = max(
+        parents, key=lambda name: _mean(scores[name]["held_out"], shares), default=None
+    )
+    final: dict[str, object] = {
+        "reason": ending.reason,
+        "winner": str(ending.best.id) if ending.best else None,
+        "candidates": ending.n_candidates,
+        "failed": dict(ending.failures),
+        "best_parent": best_parent,
+        "models": {
+            name: {split: _row(splits[split], shares) for split in SPLITS}
+            for name, splits in scores.items()
+        },
+    }
+    if failed:
+        final["not_scored"] = dict(failed)
+    if WINNER in scores:
+        others = [name for name in scores if name != WINNER]
+        final["winner_against"] = {
+            name: _compare(scores[WINNER], scores[name], shares) for name in others
+        }
+    return final
+
+
+def _mean(scores: Scores, shares: Mapping[str, float]) -> float:
+    return fit.fitness(scores, shares).value
+
+
+def _row(scores: Scores, shares: Mapping[str, float]) -> dict[str, object]:
+    mean = fit.fitness(scores, shares)
+    domains: dict[str, object] = {
+        domain: {"value": score.value, "stderr": score.stderr, "n": score.n}
+        for domain, score in scores.domains.items()
+    }
+    return {"mean": mean.value, "stderr": mean.stderr, "domains": domains}
+
+
+def _compare(
+    winner: Mapping[Split, Scores], other: Mapping[Split, Scores], shares: Mapping[str, float]
+) -> dict[str, object]:
+    """The winner's lead with its interval, and how much of it selection made up."""
+    leads = {split: _lead(winner[split], other[split], shares) for split in SPLITS}
+    held_out = leads["held_out"]
+    return {
+        "held_out": held_out,
+        "search": leads["search"],
+        "optimism": leads["search"]["difference"] - held_out["difference"],
+        "better": held_out["low"] > 0,
+    }
+
+
+def _lead(one: Scores, other: Scores, shares: Mapping[str, float]) -> dict[str, Any]:
+    paired = paired_difference(one.items, other.items, shares)
+    return {
+        "difference": paired.difference,
+        "low": paired.low,
+        "high": paired.high,
+        "p_value": paired.p_value,
+        "n_items": paired.n_items,
+    }

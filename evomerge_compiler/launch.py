@@ -1,0 +1,221 @@
+"""Starts or resumes an evolution: recipe, run folder, executor, loop and conclusion together.
+
+This is what ``evomerge evolve`` calls, and what a Python program calls to do the same.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evomerge_compiler import recipe as recipes
+from evomerge_compiler.compiler import check_dead_genes
+from evomerge_compiler.conclusion import conclude
+from evomerge_compiler.errors import (
+    EXIT_NOTHING_SELECTED,
+    EXIT_OK,
+    MissingPrerequisite,
+    UsageError,
+)
+from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
+from evomerge_compiler.events import Finished, Observer
+from evomerge_compiler.evolution import Ending, Evolution, best_id
+from evomerge_compiler.executors.base import Executor
+from evomerge_compiler.executors.local import LocalExecutor
+from evomerge_compiler.merging.options import MergeOptions, gpu_available
+from evomerge_compiler.model_headers import source_model
+from evomerge_compiler.recipe import Recipe
+from evomerge_compiler.run_folder import RunFolder
+from evomerge_compiler.run_setup import RunSetup
+
+# A change in one of these may change scores: it stops a resumed run until it is accepted.
+LOCKED_VERSIONS = ("mergekit", "lm_eval", "transformers", "torch")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an evolution is run, apart from what its recipe says.
+
+    Attributes:
+        run_dir: The run folder; ``runs/NAME`` by default.
+        generations: In all; None takes the recipe's number.
+        jobs: Workers.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        retries: How often a candidate whose worker crashed is tried again.
+        merge: mergekit's own flags.
+        overrides: ``key=value`` settings of the recipe.
+        models: Paths that replace the recipe's models.
+        unsafe_code: Generated code runs without the sandbox.
+        accept_lock: Go on although versions or models differ from the lock.
+    """
+
+    run_dir: Path | None = None
+    generations: int | None = None
+    jobs: int = 1
+    device: str = "auto"
+    retries: int = 1
+    merge: MergeOptions = field(default_factory=MergeOptions)
+    overrides: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    unsafe_code: bool = False
+    accept_lock: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an evolution came to.
+
+    Attributes:
+        folder: The run.
+        ending: How it ended.
+        final: What ``final.yaml`` holds; None when nothing was scored on purpose (``gens`` 0).
+    """
+
+    folder: RunFolder
+    ending: Ending
+    final: dict[str, object] | None
+
+    @property
+    def exit_code(self) -> int:
+        """1 when nothing could be selected or too many candidates failed, else 0."""
+        if self.final is None:
+            return EXIT_OK
+        search = self.folder.recipe.search
+        assert search is not None
+        failed = sum(self.ending.failures.values())
+        too_many = failed > search.max_failed_share * self.ending.n_candidates
+        return EXIT_NOTHING_SELECTED if self.ending.best is None or too_many else EXIT_OK
+
+
+def evolve(
+    target: str | Path,
+    options: Options,
+    observers: Callable[[Path], Sequence[Observer]] = lambda _: (),
+) -> Result:
+    """Runs an evolution to its end; the same call resumes one that was interrupted.
+
+    Args:
+        target: A recipe, or the folder of a run to resume.
+        options: How.
+        observers: Makes the observers, given the run folder.
+
+    Raises:
+        EvomergeError: Bad input, a missing prerequisite, or a held or damaged run folder.
+    """
+    recipe, source, run_dir = _load(target, options)
+    if recipe.search is None:
+        raise UsageError(
+            f"recipe {recipe.name!r} is a single merge",
+            hint="evomerge merge runs it; evolve needs kind: experiment",
+        )
+    check_dead_genes(recipe)
+    evaluation = evaluation_of(recipe, options)
+    setup = RunSetup(
+        recipe=recipe,
+        source=source,
+        resolved=_resolved(recipe, evaluation),
+        overrides=options.overrides,
+        models=options.models,
+        accept_lock=options.accept_lock,
+    )
+    folder = RunFolder.open(run_dir, create_from=setup)
+    generations = options.generations
+    if generations is None:
+        generations = recipe.search.generations
+    watchers = observers(run_dir)
+    with folder.hold(), executor_for(recipe, evaluation, run_dir, options) as executor:
+        ending = Evolution(recipe, folder, executor, watchers).run(generations)
+        final = None
+        if generations > 0:
+            final = conclude(recipe, folder, executor, ending)
+    for watcher in watchers:
+        watcher.notice(Finished(ending.reason, best_id(ending), final or {}))
+    return Result(folder, ending, final)
+
+
+def _load(target: str | Path, options: Options) -> tuple[Recipe, bytes, Path]:
+    """The recipe, its bytes and its run folder, for a recipe or a run to resume."""
+    path = Path(target)
+    if path.is_dir():
+        if not (path / recipes.LOCK_NAME).is_file():
+            raise UsageError(f"{path} is neither a recipe nor a run folder")
+        path = path / "recipe.yaml"
+    path = recipes.find(path)
+    recipe = recipes.load(path, overrides=options.overrides, models=options.models)
+    resumed = path.name == "recipe.yaml" and (path.parent / recipes.LOCK_NAME).is_file()
+    run_dir = path.parent if resumed else options.run_dir or Path("runs") / recipe.name
+    return recipe, path.read_bytes(), run_dir
+
+
+def evaluation_of(recipe: Recipe, options: Options) -> EvaluationPlan:
+    """How the recipe's models are scored.
+
+    Raises:
+        UsageError: The recipe does not say.
+    """
+    if recipe.evaluation is None:
+        raise UsageError(
+            f"recipe {recipe.name!r} has no evaluation",
+            hint="add evaluation: tasks: to it, or use a candidate of an experiment",
+        )
+    return plan_evaluation(
+        recipe.evaluation,
+        folder=recipe.folder,
+        device=options.device,
+        trust_remote_code=options.merge.trust_remote_code,
+        unsafe_code=options.unsafe_code,
+    )
+
+
+def _resolved(recipe: Recipe, evaluation: EvaluationPlan) -> dict[str, object]:
+    """What must be the same when the run goes on."""
+    models = {
+        alias: source_model(alias, spec, recipe.folder).identity
+        for alias, spec in recipe.all_models.items()
+    }
+    return {
+        "models": models,
+        "template": f"{recipe.template.name} sha256:{recipe.template.sha256}",
+        "tasks": f"sha256:{evaluation.tasks_hash}",
+        "versions": {name: importlib.metadata.version(name) for name in LOCKED_VERSIONS},
+        "device": device_kind(evaluation.device),
+        "dtype": evaluation.dtype,
+        "batch_size": evaluation.batch_size,
+        "seed": recipe.seed,
+    }
+
+
+def device_kind(device: str) -> str:
+    """``cpu`` or ``cuda``: scores of the two do not compare digit by digit.
+
+    Raises:
+        MissingPrerequisite: A GPU is asked for and there is none.
+    """
+    if device == "auto":
+        return "cuda" if gpu_available() else "cpu"
+    kind = device.partition(":")[0]
+    if kind == "cuda" and not gpu_available():
+        raise MissingPrerequisite(
+            f"device {device!r} is asked for and no GPU is found", hint="use --device cpu"
+        )
+    return kind
+
+
+@contextmanager
+def executor_for(
+    recipe: Recipe, evaluation: EvaluationPlan, work: Path, options: Options
+) -> Iterator[Executor]:
+    """The executor that merges and scores in ``work``, with its workers ended afterwards."""
+    assert recipe.evaluation is not None
+    with LocalExecutor(
+        evaluation,
+        work=work,
+        n_workers=options.jobs,
+        options=options.merge,
+        timeout_s=recipe.evaluation.timeout_s,
+        retries=options.retries,
+    ) as executor:
+        yield executor
