@@ -36,7 +36,16 @@ from evomerge_compiler.evaluation.sandbox_process import (
     try_bubblewrap,
 )
 
-__all__ = ["Program", "Run", "Sandbox", "SandboxUnavailable", "Status", "configure", "shared"]
+__all__ = [
+    "LAYERS",
+    "Program",
+    "Run",
+    "Sandbox",
+    "SandboxUnavailable",
+    "Status",
+    "configure",
+    "shared",
+]
 
 Status = Literal["ok", "error", "timeout", "memory", "refused"]
 

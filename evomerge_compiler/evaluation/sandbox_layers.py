@@ -28,32 +28,39 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 2
 SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 444, 445, 446
 
 # System calls that Python itself needs: name, number on x86_64, number on aarch64 (- where it has
-# none). From the kernel's asm/unistd_64.h and asm-generic/unistd.h.
+# none). From the kernel's asm/unistd_64.h and asm-generic/unistd.h. Not among them is what changes
+# a file by its path and is no write to Landlock: chmod, utimens, truncate before Linux 6.2.
 SYSTEM_CALLS = """
-read 0 63, write 1 64, open 2 -, close 3 57, stat 4 -, fstat 5 80, lstat 6 -, poll 7 -,
-lseek 8 62, mmap 9 222, mprotect 10 226, munmap 11 215, brk 12 214, rt_sigaction 13 134,
-rt_sigprocmask 14 135, rt_sigreturn 15 139, ioctl 16 29, pread64 17 67, pwrite64 18 68,
+read 0 63, write 1 64, close 3 57, stat 4 -, fstat 5 80, lstat 6 -, poll 7 -, lseek 8 62,
+mmap 9 222, mprotect 10 226, munmap 11 215, brk 12 214, rt_sigaction 13 134,
+rt_sigprocmask 14 135, rt_sigreturn 15 139, pread64 17 67, pwrite64 18 68,
 readv 19 65, writev 20 66, access 21 -, pipe 22 -, select 23 -, sched_yield 24 124,
 mremap 25 216, madvise 28 233, dup 32 23, dup2 33 -, nanosleep 35 101, getpid 39 172,
-sendfile 40 71, exit 60 93, uname 63 160, fcntl 72 25, flock 73 32, fsync 74 82, fdatasync 75 83,
-truncate 76 45, ftruncate 77 46, getcwd 79 17, chdir 80 49, fchdir 81 50, rename 82 -,
-mkdir 83 -, rmdir 84 -, creat 85 -, link 86 -, unlink 87 -, symlink 88 -, readlink 89 -,
-chmod 90 -, fchmod 91 52, umask 95 166, gettimeofday 96 169, getrlimit 97 163, getrusage 98 165,
-sysinfo 99 179, times 100 153, getuid 102 174, getgid 104 176, geteuid 107 175, getegid 108 177,
-getppid 110 173, getpgrp 111 -, getgroups 115 158, getpgid 121 155, getsid 124 156,
-rt_sigpending 127 136, rt_sigtimedwait 128 137, sigaltstack 131 132, statfs 137 43,
-fstatfs 138 44, sched_getparam 143 121, sched_getscheduler 145 120, arch_prctl 158 -,
-gettid 186 178, time 201 -, futex 202 98, sched_getaffinity 204 123, getdents64 217 61,
-set_tid_address 218 96, restart_syscall 219 128, fadvise64 221 223, clock_gettime 228 113,
-clock_getres 229 114, clock_nanosleep 230 115, exit_group 231 94, epoll_wait 232 -,
-epoll_ctl 233 21, openat 257 56, mkdirat 258 34, newfstatat 262 79, unlinkat 263 35,
-renameat 264 38, linkat 265 37, symlinkat 266 36, readlinkat 267 78, fchmodat 268 53,
-faccessat 269 48, pselect6 270 72, ppoll 271 73, set_robust_list 273 99, utimensat 280 88,
+sendfile 40 71, exit 60 93, uname 63 160, flock 73 32, fsync 74 82, fdatasync 75 83,
+ftruncate 77 46, getcwd 79 17, chdir 80 49, fchdir 81 50, rename 82 -, mkdir 83 -, rmdir 84 -,
+creat 85 -, link 86 -, unlink 87 -, symlink 88 -, readlink 89 -, umask 95 166,
+gettimeofday 96 169, getrlimit 97 163, getrusage 98 165, sysinfo 99 179, times 100 153,
+getuid 102 174, getgid 104 176, geteuid 107 175, getegid 108 177, getppid 110 173, getpgrp 111 -,
+getgroups 115 158, getpgid 121 155, getsid 124 156, rt_sigpending 127 136,
+rt_sigtimedwait 128 137, sigaltstack 131 132, statfs 137 43, fstatfs 138 44,
+sched_getparam 143 121, sched_getscheduler 145 120, arch_prctl 158 -, gettid 186 178, time 201 -,
+futex 202 98, sched_getaffinity 204 123, getdents64 217 61, set_tid_address 218 96,
+restart_syscall 219 128, fadvise64 221 223, clock_gettime 228 113, clock_getres 229 114,
+clock_nanosleep 230 115, exit_group 231 94, epoll_wait 232 -, epoll_ctl 233 21, mkdirat 258 34,
+newfstatat 262 79, unlinkat 263 35, renameat 264 38, linkat 265 37, symlinkat 266 36,
+readlinkat 267 78, faccessat 269 48, pselect6 270 72, ppoll 271 73, set_robust_list 273 99,
 epoll_pwait 281 22, fallocate 285 47, eventfd2 290 19, epoll_create1 291 20, dup3 292 24,
 pipe2 293 59, getcpu 309 168, renameat2 316 276, getrandom 318 278, copy_file_range 326 285,
 statx 332 291, rseq 334 293, faccessat2 439 439
 """
 CLONE = {"x86_64": 56, "aarch64": 220}
+OPEN_CALLS = {"x86_64": ((2, 1), (257, 2)), "aarch64": ((56, 2),)}  # number, position of the flags
+# fcntl and ioctl with the requests they may carry: descriptor flags and locks; looks at terminals.
+# F_SETOWN with F_SETSIG, say, would send any signal to any process of the same user.
+REQUESTS = (
+    ((72, 25), (0, 1, 2, 3, 4, 5, 6, 7, 1030)),
+    ((16, 29), (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),
+)
 CLONE3 = 435
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
@@ -107,7 +114,7 @@ def landlock_ruleset(folder: str) -> int:
 
 def seccomp_program(machine: str) -> bytes:
     """Classic BPF: listed calls pass, threads pass, all else fails with EPERM (seccomp(2))."""
-    load, equal, at_least, bits_set, end = 0x20, 0x15, 0x35, 0x45, 0x06
+    load, equal, at_least, bits_set, mask, end = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
     allow, kill, fail = 0x7FFF0000, 0x80000000, 0x00050000
 
     def step(code: int, if_true: int, if_false: int, value: int) -> bytes:
@@ -126,6 +133,22 @@ def seccomp_program(machine: str) -> bytes:
     for row in rows:
         if row[column] != "-":
             program += [step(equal, 0, 1, int(row[column])), step(end, 0, 0, allow)]
+    # open(..., O_RDONLY | O_TRUNC) empties a file, which Landlock before Linux 6.2 lets pass.
+    for number, position in OPEN_CALLS[machine]:
+        program += [
+            step(equal, 0, 5, number),
+            step(load, 0, 0, 16 + 8 * position),
+            step(mask, 0, 0, os.O_ACCMODE | os.O_TRUNC),
+            step(equal, 0, 1, os.O_TRUNC),
+            step(end, 0, 0, fail | errno.EPERM),
+            step(end, 0, 0, allow),
+        ]
+    for numbers, requests in REQUESTS:
+        program += [step(equal, 0, 2 + 2 * len(requests), numbers[column - 1])]
+        program += [step(load, 0, 0, 24)]
+        for request in requests:
+            program += [step(equal, 0, 1, request), step(end, 0, 0, allow)]
+        program += [step(end, 0, 0, fail | errno.EPERM)]
     # glibc starts threads with clone3 and falls back to clone, whose flags a filter can read.
     program += [step(equal, 0, 1, CLONE3), step(end, 0, 0, fail | errno.ENOSYS)]
     program += [

@@ -35,7 +35,13 @@ class ServerLost(Exception):
 
 
 class Server:
-    """A running sandbox server, seen from outside."""
+    """A running sandbox server, seen from outside.
+
+    Attributes:
+        layers: The layers that hold.
+        folder: Parent of the programs' private folders, as the server sees it.
+        python: Version of the interpreter that runs programs.
+    """
 
     def __init__(self, command: Sequence[str], box: tuple[str, ...] = ()) -> None:
         self._process: subprocess.Popen[bytes] = start_process(
@@ -62,7 +68,9 @@ class Server:
                 f"the sandbox for generated code does not start: {last_words or error}",
                 hint="`evomerge doctor` shows what is missing",
             ) from error
-        self.layers = (*box, *json.loads(hello)["layers"])
+        about = json.loads(hello)
+        self.layers = (*box, *about["layers"])
+        self.folder, self.python = about["folder"], about["python"]
 
     def run(self, jobs: Mapping[str, str], slowest_s: float) -> Iterator[dict[str, Any]]:
         """Sends jobs and yields the answers as they come, each with the ``id`` of its job.

@@ -34,8 +34,6 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from evomerge_compiler.evaluation import sandbox_layers as walls
 else:  # isolated mode leaves the script's own folder out of the path
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -155,6 +153,7 @@ class Server:
         self.filter = walls.seccomp_program(os.uname().machine) if "seccomp" in layers else b""
         self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if "namespaces" in layers else -1
         self.free = list(range(workers))
+        self.moved = 0
         self.queue: list[dict[str, Any]] = []
         self.running: dict[int, dict[str, Any]] = {}
 
@@ -172,11 +171,21 @@ class Server:
             os.chown(folder, walls.FIRST_UID + slot, walls.FIRST_UID + slot)
 
     def empty_folder(self, slot: int) -> None:
-        for entry in os.scandir(self.folders[slot]):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, onerror=_open_and_retry)
-            else:
-                os.unlink(entry.path)
+        """Removes what a program left, however deep it dug and whatever modes it chose."""
+        left = [self.folders[slot]]
+        while left:
+            folder = left.pop()
+            for entry in list(os.scandir(folder)):
+                if entry.is_dir(follow_symlinks=False):
+                    # Brought up first: a path from the top may be longer than the kernel takes.
+                    self.moved += 1
+                    left.append(os.path.join(self.folders[slot], f".{self.moved}"))
+                    os.chmod(entry.path, 0o700)
+                    os.rename(entry.path, left[-1])
+                else:
+                    os.unlink(entry.path)
+            if folder != self.folders[slot]:
+                os.rmdir(folder)
 
     def start(self, job: dict[str, Any]) -> None:
         slot = self.free.pop()
@@ -250,13 +259,6 @@ class Server:
             self.finish(fd, "timeout")
 
 
-def _open_and_retry(function: Callable[[str], object], path: str, _: object) -> None:
-    """A program may have closed its own folders to its own user; we are that user or root."""
-    os.chmod(os.path.dirname(path), 0o700)
-    os.chmod(path, 0o700)
-    function(path)
-
-
 def make_base(private_mounts: bool) -> str:
     """The folder that holds the workers' folders; with private mounts it leaves no trace."""
     if private_mounts:
@@ -305,12 +307,8 @@ def main() -> None:
     server = Server(workers, layers)
     gc.disable()
     gc.freeze()
-    send(
-        {
-            "layers": [name for name in walls.LAYERS if name in layers],
-            "python": sys.version.split()[0],
-        }
-    )
+    names = [name for name in walls.LAYERS if name in layers]
+    send({"layers": names, "folder": server.base, "python": sys.version.split()[0]})
     try:
         server.serve()
     finally:
