@@ -1,0 +1,169 @@
+"""Executor ``cli``: worker processes on this machine that merge by running ``mergekit-yaml``.
+
+Every worker has one torch thread and keeps an evaluation session. A candidate's weights are
+removed as soon as it is scored: they can be made again from its recipe. Stages stay, below a
+limit, for other candidates that share them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+
+from evomerge_compiler import worker
+from evomerge_compiler.compiler import MergePlan
+from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
+from evomerge_compiler.executors.base import Job, JobResult, Split
+from evomerge_compiler.executors.pool import Step, Work, drive
+from evomerge_compiler.merging.options import MergeOptions
+from evomerge_compiler.merging.sources import materialise
+from evomerge_compiler.merging.stage_cache import StageCache
+from evomerge_compiler.model_headers import SourceModel
+from evomerge_compiler.process_pool import WorkerPool
+from evomerge_compiler.processes import worker_environment
+
+# mergekit ends by itself at the limit; its worker is killed only when that does not help.
+_MERGE_SLACK_S = 60.0
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """How the local executor works; nothing here changes a score.
+
+    Attributes:
+        work: Folder for stages, candidates and converted sources, ignored by git.
+        recipe_folder: What relative paths in the recipe are relative to.
+        n_workers: Jobs at a time.
+        merge: Flags of mergekit.
+        timeout_s: For one merge, and for one evaluation.
+        retries: Further tries after a crash.
+        stage_limit_bytes: Stages are kept up to here, those used last first.
+        offline: Models are not fetched from the hub.
+        keep_models: Leave every merged model under ``work/candidates``.
+    """
+
+    work: Path
+    recipe_folder: Path
+    n_workers: int = 1
+    merge: MergeOptions = field(default_factory=MergeOptions)
+    timeout_s: float | None = None
+    retries: int = 1
+    stage_limit_bytes: int = 20_000_000_000
+    offline: bool = False
+    keep_models: bool = False
+
+
+class LocalExecutor:
+    """Merges and evaluates in worker processes.
+
+    Args:
+        evaluation: How models are scored.
+        settings: How the work is done.
+    """
+
+    def __init__(self, evaluation: EvaluationPlan, settings: LocalSettings) -> None:
+        self.evaluation = evaluation
+        self.settings = settings
+        self._pool: WorkerPool | None = None
+        self._folders: dict[str, Path] = {}
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, JobResult]]:
+        """See :class:`~evomerge_compiler.executors.base.Executor`."""
+        if self._pool is None:
+            environment = worker_environment(offline=self.evaluation.offline)
+            self._pool = WorkerPool(self.settings.n_workers, environment=environment)
+        yield from drive(
+            jobs,
+            self._work,
+            self._pool,
+            n_at_once=self.settings.n_workers,
+            retries=self.settings.retries,
+            abandon=self.close,
+        )
+
+    def eval_key(self, job: Job, split: Split) -> str:
+        """See :class:`~evomerge_compiler.executors.base.Executor`."""
+        return eval_key(identity(job), self.evaluation, split)
+
+    def close(self) -> None:
+        """Ends all workers and what they have started."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- one job ------------------------------------------------------------------------------
+
+    def _work(self, index: int, job: Job) -> Work:
+        if job.model is not None:
+            folder = self._folder(job.model)
+            scores, seconds = yield self._evaluate(folder, job)
+            return JobResult(scores, evaluate_s=seconds)
+        assert job.plan is not None
+        sources = {alias: self._folder(model) for alias, model in job.plan.models.items()}
+        out = self.settings.work / "candidates" / candidate_folder(index, job.label)
+        try:
+            merged = yield self._merge(job.plan, sources, out)
+            scores, seconds = yield self._evaluate(out, job)
+            return JobResult(scores, merge_s=merged.seconds, evaluate_s=seconds)
+        finally:
+            if not self.settings.keep_models:
+                remove_model(out)
+            StageCache(self.settings.work / "stages").prune(self.settings.stage_limit_bytes)
+
+    def _merge(self, plan: MergePlan, sources: Mapping[str, Path], out: Path) -> Step:
+        limit_s = self.settings.timeout_s
+        options = replace(self.settings.merge, timeout_s=limit_s, offline=self.settings.offline)
+        args = (plan, sources, self.settings.work, out, options)
+        kill_s = None if limit_s is None else limit_s + _MERGE_SLACK_S
+        return Step("merge", worker.merge_plan, args, kill_s)
+
+    def _evaluate(self, folder: Path, job: Job) -> Step:
+        args = (self.evaluation, folder, job.splits, identity(job))
+        return Step("evaluate", worker.score_model, args, self.settings.timeout_s)
+
+    def _folder(self, model: SourceModel) -> Path:
+        if model.identity not in self._folders:
+            self._folders[model.identity] = materialise(
+                model,
+                self.settings.recipe_folder,
+                self.settings.work,
+                offline=self.settings.offline,
+                trust_remote_code=self.settings.merge.trust_remote_code,
+            )
+        return self._folders[model.identity]
+
+
+def identity(job: Job) -> str:
+    """What a job's scores are scores of: a merge, or a model as it is."""
+    if job.plan is not None and job.model is None:
+        return job.plan.merge_key
+    if job.model is not None and job.plan is None:
+        return job.model.identity
+    raise ValueError(f"job {job.label} needs a plan or a model, and not both")
+
+
+def candidate_folder(index: int, label: str) -> str:
+    """A folder name for a job's model: its label where that is safe in mergekit's paths."""
+    safe = "".join(char if char.isalnum() or char in "-_" else "-" for char in label)
+    return f"{index:04d}-{safe}"
+
+
+def remove_model(folder: Path) -> None:
+    """Removes a merged model, whole or half written."""
+    for path in (folder, folder.with_name(f".{folder.name}.part")):
+        if path.exists():
+            shutil.rmtree(path)

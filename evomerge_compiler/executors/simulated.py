@@ -1,0 +1,250 @@
+"""Executor that merges nothing: scores come from a landscape, in microseconds, without torch.
+
+For tests of all that surrounds the slow work (resume after kills, order, failures), and for
+trying a search. The landscape is deterministic: equal merges get equal scores, whatever the
+process, the order or the number of workers.
+
+Each number of a merge has an optimum of its own in every domain, drawn from its place in the
+merge; each word (a method, a model) is worth something drawn from place and word. An item of a
+domain is answered when the domain's ability exceeds the item's difficulty, so that scores have
+items, standard errors, and paired differences as real ones have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any
+
+from evomerge_compiler.candidate import Score, Scores, TaskItems
+from evomerge_compiler.errors import WorkFailed
+from evomerge_compiler.executors.base import Job, JobResult, Split
+from evomerge_compiler.executors.local import identity
+from evomerge_compiler.executors.pool import Step, Work, drive, failure_of
+from evomerge_compiler.process_pool import WorkerPool
+
+METRIC = "simulated"
+_HANG_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Scores as a function of what is merged.
+
+    Attributes:
+        domains: Names of the domains.
+        seed: Another seed is another landscape.
+        n_items: Items of each domain and split.
+        width: Distance from an optimum, in units of a number, at which ability has fallen to
+            exp(-1/2).
+        failing: Failure reason to the share of merges that end with it.
+        delay_s: Each merge takes up to this long, by its content; results then arrive in
+            another order than that of the jobs.
+        crashing: Labels of jobs whose worker is killed (with workers only).
+        crashing_once: A folder: the first try of every job is killed (with workers only).
+        hanging: Labels of jobs that never end (with workers and a time limit only).
+    """
+
+    domains: tuple[str, ...] = ("code", "math", "multilingual", "structured_data")
+    seed: int = 0
+    n_items: int = 50
+    width: float = 0.5
+    failing: Mapping[str, float] = field(default_factory=dict)
+    delay_s: float = 0.0
+    crashing: tuple[str, ...] = ()
+    crashing_once: str = ""
+    hanging: tuple[str, ...] = ()
+
+    @property
+    def needs_workers(self) -> bool:
+        """Whether some of its jobs would take this very process down."""
+        return bool(self.crashing or self.crashing_once or self.hanging)
+
+    def draw(self, *parts: object) -> float:
+        """A number in [0, 1) that depends on the seed and ``parts`` only."""
+        text = json.dumps([self.seed, *parts], default=str)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / (1 << 56)
+
+    def ability(self, domain: str, values: Mapping[str, object]) -> float:
+        """How good a merge is in a domain, in (0, 1].
+
+        Args:
+            domain: The domain.
+            values: Place to value of everything in the merge.
+        """
+        if not values:
+            return 0.5
+        total = 0.0
+        for place, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                distance = (value - self.draw(domain, place)) / self.width
+                total += math.exp(-0.5 * distance * distance)
+            else:
+                total += self.draw(domain, place, value)
+        return total / len(values)
+
+    def score(self, domain: str, split: Split, values: Mapping[str, object]) -> TaskItems:
+        """Per-item results; an item is as hard for every merge."""
+        ability = self.ability(domain, values)
+        right = [
+            float(self.draw("item", domain, split, index) < ability)
+            for index in range(self.n_items)
+        ]
+        item_set = hashlib.sha256(f"{domain} {split} {self.n_items}".encode()).hexdigest()
+        return TaskItems(item_set, tuple(right))
+
+
+def evaluate(landscape: Landscape, values: Mapping[str, object], split: Split, key: str) -> Scores:
+    """The scores of one merge on one split."""
+    items = {name: landscape.score(name, split, values) for name in landscape.domains}
+    domains = {}
+    for name, result in items.items():
+        n = len(result.values)
+        mean = sum(result.values) / n
+        stderr = math.sqrt(mean * (1 - mean) / (n - 1)) if n > 1 else None
+        domains[name] = Score(METRIC, mean, stderr, n)
+    return Scores(domains, key, items)
+
+
+def leaves(data: object, place: str = "") -> dict[str, object]:
+    """Every scalar of nested mappings and lists, by its place."""
+    found: dict[str, object] = {}
+    pairs: Iterator[tuple[object, object]]
+    if isinstance(data, Mapping):
+        pairs = iter(data.items())
+    elif isinstance(data, (list, tuple)):
+        pairs = iter(enumerate(data))
+    else:
+        return {place: data}
+    for key, part in pairs:
+        found |= leaves(part, f"{place}.{key}" if place else str(key))
+    return found
+
+
+def job_values(job: Job) -> dict[str, object]:
+    """What the landscape sees of a job: all values of its merge, or the model's identity."""
+    if job.plan is None:
+        return {"model": identity(job)}
+    return leaves([dict(stage.document) for stage in job.plan.stages])
+
+
+def work_on(
+    landscape: Landscape, label: str, values: Mapping[str, object], keys: Mapping[Split, str]
+) -> dict[Split, Scores]:
+    """Does a job, in this process or in a worker.
+
+    Raises:
+        WorkFailed: The landscape says that this merge fails.
+    """
+    if landscape.delay_s:
+        time.sleep(landscape.delay_s * landscape.draw("delay", values))
+    if label in landscape.hanging:
+        time.sleep(_HANG_S)
+    if label in landscape.crashing or _first_try(landscape, label):
+        os.kill(os.getpid(), signal.SIGKILL)
+    chance = landscape.draw("failure", values)
+    for reason, share in landscape.failing.items():
+        if chance < share:
+            raise WorkFailed("the landscape says so", reason=reason, step="merge")
+        chance -= share
+    return {split: evaluate(landscape, values, split, key) for split, key in keys.items()}
+
+
+def _first_try(landscape: Landscape, label: str) -> bool:
+    if not landscape.crashing_once:
+        return False
+    name = hashlib.sha256(label.encode()).hexdigest()[:16]
+    try:
+        os.close(os.open(f"{landscape.crashing_once}/{name}", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+class SimulatedExecutor:
+    """Scores jobs on a landscape.
+
+    Args:
+        landscape: The landscape.
+        n_workers: Worker processes; 0 does the work in this process.
+        timeout_s: For one job, with workers.
+        retries: Further tries after a crash, with workers.
+    """
+
+    def __init__(
+        self,
+        landscape: Landscape | None = None,
+        *,
+        n_workers: int = 0,
+        timeout_s: float | None = None,
+        retries: int = 1,
+    ) -> None:
+        self.landscape = landscape or Landscape()
+        if n_workers == 0 and self.landscape.needs_workers:
+            raise ValueError("a landscape that crashes or hangs needs workers")
+        self.n_workers = n_workers
+        self.timeout_s = timeout_s
+        self.retries = retries
+        self._pool: WorkerPool | None = None
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, JobResult]]:
+        """See :class:`~evomerge_compiler.executors.base.Executor`."""
+        if self.n_workers == 0:
+            yield from ((index, self._here(job)) for index, job in enumerate(jobs))
+            return
+        if self._pool is None:
+            self._pool = WorkerPool(self.n_workers)
+        yield from drive(
+            jobs,
+            self._work,
+            self._pool,
+            n_at_once=self.n_workers,
+            retries=self.retries,
+            abandon=self.close,
+        )
+
+    def eval_key(self, job: Job, split: Split) -> str:
+        """See :class:`~evomerge_compiler.executors.base.Executor`."""
+        described: dict[str, Any] = asdict(self.landscape)
+        for runtime_only in ("delay_s", "crashing", "crashing_once", "hanging"):
+            del described[runtime_only]
+        text = json.dumps([identity(job), split, described], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def close(self) -> None:
+        """Ends all workers."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def __enter__(self) -> SimulatedExecutor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _args(self, job: Job) -> tuple[Landscape, str, dict[str, object], dict[Split, str]]:
+        keys = {split: self.eval_key(job, split) for split in job.splits}
+        return self.landscape, job.label, job_values(job), keys
+
+    def _here(self, job: Job) -> JobResult:
+        try:
+            return JobResult(work_on(*self._args(job)))
+        except WorkFailed as error:
+            return JobResult(failure=failure_of(error, None))
+
+    def _work(self, index: int, job: Job) -> Work:
+        scores = yield Step("evaluate", work_on, self._args(job), self.timeout_s)
+        return JobResult(scores)
