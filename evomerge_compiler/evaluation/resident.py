@@ -91,11 +91,17 @@ class ResidentModel:
         Raises:
             WorkFailed: It cannot be loaded, lacks weights, or has non-finite ones.
         """
+        from safetensors import SafetensorError
+
         shell_key, tokenizer_key = _shell(folder)
-        swapped = self.lm is not None and shell_key == self.shell_key and self._swap(folder)
-        if not swapped:
-            self.drop()
-            self._load_fresh(folder, tokenizer_key)
+        try:
+            swapped = self.lm is not None and shell_key == self.shell_key and self._swap(folder)
+            if not swapped:
+                self.drop()
+                self._load_fresh(folder, tokenizer_key)
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            self.drop()  # it may hold a mixture of two models
+            raise _invalid(f"the model does not load: {error}", folder) from error
         self.shell_key, self.tokenizer_key = shell_key, tokenizer_key
         self._check_weights()
 
@@ -116,20 +122,17 @@ class ResidentModel:
         plan = self.plan
         options = {"trust_remote_code": plan.trust_remote_code, "local_files_only": True}
         transformers.utils.logging.disable_progress_bar()
-        try:
-            with failures_of_work("load"):
-                tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-                model, info = transformers.AutoModelForCausalLM.from_pretrained(
-                    folder,
-                    dtype=_dtype(plan.dtype, self.device),
-                    use_safetensors=True,
-                    output_loading_info=True,
-                    **options,
-                )
-                _check_loading(info)
-                _own_storage(model.to(self.device))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _invalid(f"the merged model does not load: {error}", folder) from error
+        with failures_of_work("load"):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+            model, info = transformers.AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=_dtype(plan.dtype, self.device),
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+            _check_loading(info)
+            _own_storage(model.to(self.device))
         if len(self._encodings) >= _KEPT_ENCODINGS and tokenizer_key not in self._encodings:
             self._encodings.pop(next(iter(self._encodings)))
         encodings = self._encodings.setdefault(tokenizer_key, Encodings())
