@@ -384,7 +384,8 @@ class _Builder:
                     self.problems.append(self.error(message, (*at, "path"), hint))
 
     def space(self, file: MergeFields, template: Template, n_groups: int) -> GenomeSpace:
-        declared = {gene.name: gene for gene in template.genes}
+        declared = {gene.name: gene for gene in template.genes_for(len(file.models))}
+        settled = template.fixed_for(len(file.models), n_groups)
         free: dict[str, Gene] = {}
         held: dict[str, object] = {}
         for name, value in file.genome.items():
@@ -403,8 +404,8 @@ class _Builder:
         for name, gene in declared.items():
             if name in free or name in held:
                 continue
-            if name in template.fixed:
-                held[name] = template.fixed[name]
+            if name in settled:
+                held[name] = settled[name]
             else:
                 free[name] = gene
         # Recipe order first, then the template's own order for what the recipe leaves out.

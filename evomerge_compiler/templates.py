@@ -4,7 +4,8 @@ A template file ``NAME.yaml.j2`` is a YAML header, a line ``---``, and a Jinja b
 ``summary``, ``methods`` (mergekit methods the body may emit) and ``genes``: name to declaration
 (see :mod:`evomerge_compiler.gene_spec`), where ``value`` fixes a gene that a recipe may free.
 ``base: origin`` says that models count by their difference from the base, so that genes with
-``per: model`` have no value for the base itself.
+``per: model`` have no value for the base itself. A gene with ``sources: n`` numbers what a merge
+is made of: n results of earlier stages, then the models; numbers beyond the last are dropped.
 
 Bodies render in Jinja's immutable sandbox with ``StrictUndefined``; every printed value goes
 through JSON, so that no value can smuggle YAML structure in.
@@ -17,7 +18,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evomerge_compiler import assets, yamlio
@@ -53,6 +54,8 @@ class Template:
         body_line: 1-based line of the file on which the body starts.
         sha256: Hash of the whole file, for the lock.
         base: ``origin`` when models count by their difference from the base, else ``input``.
+        numbering: Genes whose choices are numbers of sources; to each the number of sources
+            that come before the models.
     """
 
     name: str
@@ -65,6 +68,25 @@ class Template:
     body_line: int
     sha256: str
     base: str = "input"
+    numbering: Mapping[str, int] = field(default_factory=dict)
+
+    def genes_for(self, n_models: int) -> tuple[Gene, ...]:
+        """The declared genes; of those that number sources, only the choices that exist."""
+        return tuple(
+            _narrowed(gene, n_models + self.numbering[gene.name])
+            if gene.name in self.numbering
+            else gene
+            for gene in self.genes
+        )
+
+    def fixed_for(self, n_models: int, n_groups: int) -> dict[str, object]:
+        """The values of fixed genes, as far as there are sources and layer groups for them."""
+        out: dict[str, object] = {}
+        for name, value in self.fixed.items():
+            if name in self.numbering:
+                value = _existing(value, n_models + self.numbering[name])
+            out[name] = value[:n_groups] if isinstance(value, list) else value
+        return out
 
     def render(self, context: Mapping[str, object]) -> str:
         """The YAML text of the body under ``context``.
@@ -269,7 +291,7 @@ def _parse(path: Path, _mtime_ns: int) -> Template:
     for key in HEADER_KEYS:
         if key not in data:
             problems.append(error(f"the header has no {key!r}", (), None))
-    genes, fixed, wrong = _read_genes(data.get("genes") or {}, error)
+    genes, fixed, numbering, wrong = _read_genes(data.get("genes") or {}, error)
     problems += wrong
     if problems:
         raise ErrorList(problems)
@@ -284,27 +306,50 @@ def _parse(path: Path, _mtime_ns: int) -> Template:
         body_line=header.count("\n") + 3,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         base=str(role),
+        numbering=numbering,
     )
+
+
+def _existing(value: object, n_sources: int) -> object:
+    """Numbers of sources without those that do not exist; source 0 always does."""
+    if isinstance(value, list):
+        return [number for number in value if number < n_sources] or [0]
+    return value if isinstance(value, int) and value < n_sources else 0
+
+
+def _narrowed(gene: Gene, n_sources: int) -> Gene:
+    choices = tuple(c for c in gene.choices if isinstance(c, int) and c < n_sources)
+    init = None if gene.init is None else _existing(gene.init, n_sources)
+    return replace(gene, choices=choices, init=init)
 
 
 def _read_genes(  # type: ignore[no-untyped-def]
     data: object, error
-) -> tuple[tuple[Gene, ...], dict[str, object], list[EvomergeError]]:
+) -> tuple[tuple[Gene, ...], dict[str, object], dict[str, int], list[EvomergeError]]:
     genes: list[Gene] = []
     fixed: dict[str, object] = {}
+    numbering: dict[str, int] = {}
     problems: list[EvomergeError] = []
     if not isinstance(data, Mapping):
-        return (), {}, [error("expected a mapping of gene names", ("genes",), None)]
+        return (), {}, {}, [error("expected a mapping of gene names", ("genes",), None)]
     for name, declaration in data.items():
         at = ("genes", name)
         if not isinstance(declaration, Mapping):
             problems.append(error(f"expected a gene, got {declaration!r}", at, None))
             continue
-        rest = {key: value for key, value in declaration.items() if key != "value"}
+        rest = {k: v for k, v in declaration.items() if k not in ("value", "sources")}
         gene, wrong = read_gene(name, rest, error, at)
         problems += wrong
-        if gene is not None:
-            genes.append(gene)
-            if "value" in declaration:
-                fixed[name] = declaration["value"]
-    return tuple(genes), fixed, problems
+        if gene is None:
+            continue
+        genes.append(gene)
+        if "value" in declaration:
+            fixed[name] = declaration["value"]
+        if "sources" in declaration:
+            earlier = declaration["sources"]
+            if isinstance(earlier, bool) or not isinstance(earlier, int) or gene.kind != "choice":
+                message = f"expected a number of earlier stages, and choices, got {earlier!r}"
+                problems.append(error(message, (*at, "sources"), None))
+                continue
+            numbering[name] = earlier
+    return tuple(genes), fixed, numbering, problems

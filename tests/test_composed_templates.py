@@ -47,15 +47,17 @@ def render(
 ) -> list[dict[str, Any]]:
     """The documents of a template, all genes at their first values but for ``fixed``."""
     template = templates.load(name)
-    declared = {gene.name: gene for gene in template.genes}
+    genes = template.genes_for(len(models))
+    declared = {gene.name: gene for gene in genes}
     shell = GenomeSpace((), {}, {}, tuple(models), n_groups)
     held: dict[str, object] = {}
-    for gene, value in {**template.fixed, **(fixed or {})}.items():
+    settled = template.fixed_for(len(models), n_groups)
+    for gene, value in {**settled, **(fixed or {})}.items():
         held[gene], wrong = shell.shape(
             declared[gene], value, lambda message, path, hint: TemplateError(message), ()
         )
         assert not wrong, wrong
-    free = tuple(gene for gene in template.genes if gene.name not in held)
+    free = tuple(gene for gene in genes if gene.name not in held)
     space = GenomeSpace(
         free, held, {gene: declared[gene] for gene in held}, tuple(models), n_groups
     )
@@ -274,9 +276,43 @@ def test_frankenmerge_takes_whole_groups(
         assert torch.equal(out[name], one[name]), name
 
 
-def test_a_source_that_is_not_there_is_named() -> None:
-    with pytest.raises(TemplateError, match="source 1 names no source: there are 1"):
+def test_frankenmerge_wants_two_models() -> None:
+    with pytest.raises(TemplateError, match="expected at least 2 models, got 1"):
         render("frankenmerge", models=ALIASES[:1])
+
+
+def taken(documents: list[dict[str, Any]]) -> list[str]:
+    """The model of each slice of a final document that has the largest weight there."""
+
+    def weight(source: dict[str, Any]) -> float:
+        value = source["parameters"]["weight"]
+        return float(value[-1]["value"] if isinstance(value, list) else value)
+
+    slices = documents[-1]["slices"]
+    return [max(part["sources"], key=weight)["model"].split("/")[-1] for part in slices]
+
+
+@pytest.mark.parametrize("n_models", [2, 3, 5])
+def test_frankenmerge_starts_with_each_model_in_turn(n_models: int) -> None:
+    models = [f"m{index}" for index in range(n_models)]
+    found = taken(render("frankenmerge", models=models, n_groups=8, n_layers=8))
+    assert found == [models[index % n_models] for index in range(8)]
+    source = next(g for g in templates.load("frankenmerge").genes_for(n_models))
+    assert source.choices == tuple(range(n_models))
+
+
+def test_one_model_may_take_a_path_through_itself() -> None:
+    genes = {"path_step": ["once", "twice", "once", "once"], "keep_depth": False}
+    documents = render("dfs", genes, models=("a",), base="a")
+    assert taken(documents) == ["a"] * 5
+
+
+def test_fixed_values_fit_fewer_layer_groups() -> None:
+    documents = render("three_stage", combination(("linear", "ties", "dfs")), n_groups=2)
+    assert [part["sources"][1]["model"] for part in documents[-1]["slices"]] == [
+        "models/src/coder",
+        "models/src/mathematician",
+    ]
 
 
 def hand_scaled(folder: str, steps: Sequence[int], scales: Sequence[float]) -> Any:
