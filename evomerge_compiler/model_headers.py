@@ -7,7 +7,6 @@ safetensors files, its tokenizer. A model that is not here has the ``facts`` its
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -15,26 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evomerge_compiler import yamlio
 from evomerge_compiler.assets import ZOO_PREFIX, zoo_model
 from evomerge_compiler.errors import EvomergeError, RecipeError
 from evomerge_compiler.gguf_header import read_gguf_config
-from evomerge_compiler.mergekit_grammar import user_cache
 from evomerge_compiler.recipe_schema import Facts, ModelSpec
-
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "generation_config.json",
+from evomerge_compiler.source_files import (
+    Tensors,
+    content_hash,
+    identity_files,
+    read_json,
+    read_tensors,
+    read_tokenizer,
 )
-MAX_HEADER_BYTES = 100 * 1024 * 1024
+
 HEAD = "lm_head.weight"
 # Model types whose configuration class ties the embeddings unless config.json says otherwise.
 _TIED_BY_DEFAULT = frozenset({"cohere", "cohere2", "gemma", "gemma2", "gemma3", "gemma3_text"})
@@ -196,7 +188,7 @@ def _is_complete(snapshot: Path) -> bool:
         return False
     index = snapshot / "model.safetensors.index.json"
     if index.exists():
-        shards = set(_json(index).get("weight_map", {}).values())
+        shards = set(read_json(index).get("weight_map", {}).values())
         return all((snapshot / shard).exists() for shard in shards)
     return any(snapshot.glob("*.safetensors"))
 
@@ -220,61 +212,21 @@ def identity(spec: ModelSpec, located: Path | None, folder: Path) -> str:
         commit = located.name if located is not None else (spec.revision or "main")
         text = f"hub:{spec.path}@{commit}"
     else:
-        text = _content_hash(located)
+        text = content_hash(located)
     if spec.lora is None:
         return text
     adapter = locate(ModelSpec(path=spec.lora), folder)
-    lora = f"hub:{spec.lora}@main" if adapter is None else _content_hash(adapter)
+    lora = f"hub:{spec.lora}@main" if adapter is None else content_hash(adapter)
     return f"{text}+{lora}"
-
-
-def _content_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in _identity_files(path):
-        digest.update(f"{file.name}\0{file_hash(file)}\n".encode())
-    return "sha256:" + digest.hexdigest()
-
-
-def _identity_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    named = [path / name for name in ("config.json", *TOKENIZER_FILES)]
-    weights = [*path.glob("*.safetensors"), *path.glob("adapter_config.json")]
-    return sorted(file for file in {*named, *weights} if file.is_file())
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file, kept in the user's cache by path, size and time of change."""
-    status = path.stat()
-    key = f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
-    return _file_hash(path, key)
-
-
-@functools.lru_cache(maxsize=4096)
-def _file_hash(path: Path, key: str) -> str:
-    name = hashlib.sha256(key.encode()).hexdigest()
-    kept = user_cache() / "hashes" / name[:2] / name
-    if kept.is_file() and len(text := kept.read_text(encoding="utf-8")) == 64:
-        return text
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    yamlio.write_atomic(kept, digest.hexdigest())
-    return digest.hexdigest()
 
 
 def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of a model's files: what its cached facts are good for."""
     found = []
-    for file in _identity_files(folder):
+    for file in identity_files(folder):
         status = file.stat()
         found.append((file.name, status.st_size, status.st_mtime_ns))
     return tuple(found)
-
-
-Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 @functools.lru_cache(maxsize=64)
@@ -286,104 +238,7 @@ def _read_folder(folder: Path, _stamp: object) -> tuple[ModelFacts, Tensors]:
             hint="a model folder holds config.json, safetensors weights and a tokenizer",
         )
     tensors = read_tensors(folder)
-    return config_facts(_json(config_path), tensors, read_tokenizer(folder)), tensors
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"cannot read {path.name}: {error}") from None
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path.name} holds no mapping")
-    return data
-
-
-def read_tensors(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name to (dtype, shape) of every tensor in a folder's safetensors files.
-
-    Raises:
-        RecipeError: There are none, or a header is damaged.
-    """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = sorted(set(_json(index).get("weight_map", {}).values()))
-        files = [folder / shard for shard in shards]
-    else:
-        files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise RecipeError(
-            f"{folder.name!r} has no safetensors weights",
-            hint="pickled weights (.bin, .pt) run code when loaded: save them as safetensors",
-        )
-    out: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for file in files:
-        out.update(_header(file))
-    return out
-
-
-def _header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The header of one safetensors file: 8 bytes of length, then JSON."""
-    damaged = RecipeError(
-        f"{file.parent.name}/{file.name} is no whole safetensors file", hint="fetch it again"
-    )
-    try:
-        size_bytes = file.stat().st_size
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= min(MAX_HEADER_BYTES, size_bytes - 8):
-                raise damaged
-            header = json.loads(stream.read(length))
-        header.pop("__metadata__", None)
-        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
-        if max(ends, default=0) != size_bytes - 8 - length:
-            raise damaged
-        return {name: (e["dtype"], tuple(map(int, e["shape"]))) for name, e in header.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise damaged from None
-
-
-def read_tokenizer(folder: Path) -> dict[str, str]:
-    """``vocabulary`` (hash of token to row) and ``chat_template`` (hash, ``""`` for none)."""
-    out: dict[str, str] = {}
-    tokenizer = folder / "tokenizer.json"
-    if tokenizer.is_file():
-        data = _json(tokenizer)
-        rows = _rows(data)
-        text = json.dumps(sorted(rows.items(), key=lambda item: (item[1], item[0])))
-        out["vocabulary"] = hashlib.sha256(text.encode()).hexdigest()
-    elif (folder / "tokenizer.model").is_file():
-        out["vocabulary"] = file_hash(folder / "tokenizer.model")
-    template = _chat_template(folder)
-    out["chat_template"] = (
-        hashlib.sha256(template.strip().encode()).hexdigest() if template else ""
-    )
-    return out
-
-
-def _rows(tokenizer: Mapping[str, Any]) -> dict[str, int]:
-    """Token to embedding row of the tokenizer's own vocabulary.
-
-    Added tokens are left out: chat models rename them freely over the same rows, and merging
-    them row by row is what everyone means.
-    """
-    vocabulary = tokenizer.get("model", {}).get("vocab", {})
-    added = {token.get("content") for token in tokenizer.get("added_tokens", [])}
-    if isinstance(vocabulary, list):
-        return {str(t[0]): i for i, t in enumerate(vocabulary) if str(t[0]) not in added}
-    return {str(t): int(i) for t, i in vocabulary.items() if t not in added}
-
-
-def _chat_template(folder: Path) -> str:
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    config = folder / "tokenizer_config.json"
-    value = _json(config).get("chat_template") if config.is_file() else None
-    if isinstance(value, list):
-        named = {item.get("name"): item.get("template") for item in value}
-        value = named.get("default")
-    return value if isinstance(value, str) else ""
+    return config_facts(read_json(config_path), tensors, read_tokenizer(folder)), tensors
 
 
 def config_facts(
