@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,10 +215,12 @@ class _Merge:
     def mergekit(self, stage: Stage, part: Path) -> tuple[dict[str, Path], StageLayers]:
         """Runs mergekit for one stage, which writes weights into ``part``."""
         inputs = {name: self.folder(name) for name in stage.inputs}
+        # A tokenizer may come from a model that gives no weights to this stage.
+        also = [name for name in mentioned(stage.document) if name not in inputs]
         layers = stage_layers(stage.document, inputs)
         scratch = part / _SCRATCH
         scratch.mkdir()
-        link_inputs(scratch, inputs, layers)
+        link_inputs(scratch, inputs | {name: self.folder(name) for name in also}, layers)
         (scratch / "merge.yaml").write_text(dump(dict(stage.document)), "utf-8")
         argv = mergekit_argv("merge.yaml", "..", self.plan.random_seed, self.options)
         result = run_command(
@@ -234,6 +236,18 @@ class _Merge:
         if self.options.timeout_s is None:
             return None
         return max(0.0, self.started + self.options.timeout_s - time.monotonic())
+
+
+def mentioned(data: object) -> list[str]:
+    """Every source model that a document names, wherever it does."""
+    if isinstance(data, str):
+        return [data] if data.startswith(SOURCE_PREFIX) else []
+    parts: Iterable[object] = ()
+    if isinstance(data, Mapping):
+        parts = data.values()
+    elif isinstance(data, (list, tuple)):
+        parts = data
+    return list(dict.fromkeys(name for part in parts for name in mentioned(part)))
 
 
 def _environment(options: MergeOptions) -> dict[str, str]:
