@@ -8,9 +8,9 @@ only when it changed nothing around any of several genomes in which it was activ
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 from evomerge_compiler import rendering
-from evomerge_compiler.compiler import gather
 from evomerge_compiler.errors import CompileError, EvomergeError, Place
 from evomerge_compiler.genome import Coordinate, Genome
 from evomerge_compiler.recipe import Recipe
@@ -19,17 +19,17 @@ from evomerge_compiler.rendering import Rendered
 PROBES = 24
 
 
-def dead_genes(recipe: Recipe) -> list[EvomergeError]:
+def dead_genes(recipe: Recipe, layers: Mapping[str, int]) -> list[EvomergeError]:
     """An error for every gene, or single value of one, that never changes the compiled text.
 
     Args:
         recipe: An experiment, or a merge (whose genes are all fixed, so that there is nothing
             to find).
+        layers: Alias to number of layers, of every model.
 
     Raises:
         EvomergeError: The recipe's own genome does not render.
     """
-    layers = gather(recipe).layers
     space = recipe.space
     unproven = dict(enumerate(space.coordinates))
     tried: set[int] = set()
