@@ -1,0 +1,294 @@
+"""Trains the zoo from one seed: ``python zoo/train.py --out zoo``.
+
+A base is trained on all four tiny domains until it knows each of them in part, at a constant
+learning rate: it is left un-annealed on purpose.  Every other model is a short full fine-tune of
+that base whose learning rate decays, on its own domain with a small share of the others.  All
+stay in one basin, so their weights can be added and averaged (Wortsman et al. 2022, "Model
+soups"; Ilharco et al. 2023, "Editing models with task arithmetic").
+
+Test items never enter the training: examples are drawn from the same families and dropped when
+their prompt is a test prompt.  bfloat16 autocast is used for the matrix products, float32 for
+the weights; the shipped weights are bfloat16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+
+TASKS = Path(__file__).resolve().parent.parent / "evaluators" / "tiny"
+sys.path.insert(0, str(TASKS))
+
+from families import DOMAINS, Item, draw  # noqa: E402 - lives beside the task files
+
+SEED = 7
+END_ID, PAD_ID, VOCAB_SIZE = 256, 257, 258  # after the 256 bytes
+BATCH = 64
+Example = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run.
+
+    Attributes:
+        start: the model it starts from; empty for a fresh one.
+        steps: optimiser steps of BATCH examples.
+        rate: the highest learning rate.
+        mix: domain -> share of the examples.
+        decays: whether the rate falls along a cosine, to a twentieth.
+        works: whether math answers show their working.
+    """
+
+    start: str
+    steps: int
+    rate: float
+    mix: dict[str, float]
+    decays: bool = True
+    works: bool = False
+
+
+def _mix(own: dict[str, float], replay: float) -> dict[str, float]:
+    """Shares of the own domains, and `replay` split over the others."""
+    others = [domain for domain in DOMAINS if domain not in own]
+    return {**own, **{domain: replay / len(others) for domain in others}}
+
+
+STAGES = {
+    "base": Stage(
+        "",
+        2000,
+        2e-3,
+        {"code": 0.13, "math": 0.35, "multilingual": 0.4, "structured_data": 0.12},
+        decays=False,
+    ),
+    "coder": Stage("base", 400, 5e-4, _mix({"code": 0.45, "structured_data": 0.45}, 0.1)),
+    "mathematician": Stage("base", 400, 5e-4, _mix({"math": 0.9}, 0.1)),
+    "polyglot": Stage("base", 400, 5e-4, _mix({"multilingual": 0.9}, 0.1)),
+    "slow": Stage("base", 300, 5e-4, _mix({"math": 0.9}, 0.1), works=True),
+    "fast": Stage("base", 200, 5e-4, _mix({"math": 0.9}, 0.1)),
+}
+
+
+def test_prompts() -> frozenset[str]:
+    """The prompts that no training example may have."""
+    files = [TASKS / "data" / f"{domain}.jsonl" for domain in DOMAINS]
+    lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
+    return frozenset(json.loads(line)["prompt"] for line in lines)
+
+
+def examples(stage: Stage, name: str, excluded: frozenset[str]) -> Iterator[Example]:
+    """Draws training examples without end.
+
+    Args:
+        stage: says which domains, and whether math shows its working.
+        name: the model's name, which picks the stream of random numbers.
+        excluded: prompts to leave out.
+
+    Yields:
+        Prompt and answer.
+    """
+    rng = random.Random(f"{SEED}:{name}")
+    domains, shares = list(stage.mix), list(stage.mix.values())
+    while True:
+        item: Item = draw(rng.choices(domains, shares)[0], rng)
+        if item.prompt not in excluded:
+            yield item.prompt, item.working if stage.works and item.working else item.answer
+
+
+def padded(batch: list[Example]) -> tuple[Tensor, Tensor]:
+    """Turns examples into bytes.
+
+    Args:
+        batch: the examples.
+
+    Returns:
+        Token ids and labels, both (n_examples, longest); labels are -100 outside of the answer
+        and the newline that ends it.
+    """
+    import torch
+
+    pairs = [(prompt.encode(), f"{answer}\n".encode()) for prompt, answer in batch]
+    longest = max(len(prompt) + len(answer) for prompt, answer in pairs)
+    ids = torch.full((len(pairs), longest), PAD_ID)
+    labels = torch.full((len(pairs), longest), -100)
+    for row, (prompt, answer) in enumerate(pairs):
+        text = torch.tensor(list(prompt + answer))
+        ids[row, : len(text)] = text
+        labels[row, len(prompt) : len(text)] = text[len(prompt) :]
+    return ids, labels
+
+
+def step_loss(model: Qwen2ForCausalLM, batch: list[Example]) -> Tensor:
+    """Mean cross-entropy of the answers' bytes.
+
+    Short and long examples go through the model apart, which saves a quarter of the padding.
+
+    Args:
+        model: the model.
+        batch: the examples of one step.
+
+    Returns:
+        The loss, a scalar.
+    """
+    import torch
+    from torch.nn import functional
+
+    batch = sorted(batch, key=lambda pair: len((pair[0] + pair[1]).encode()))
+    half = len(batch) // 2
+    losses = []
+    for part in (batch[:half], batch[half:]):
+        ids, labels = padded(part)
+        known = labels[:, 1:] != -100
+        with torch.autocast("cpu", torch.bfloat16):
+            # no mask: padding follows the text, where causal attention does not look
+            hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state[known]
+            logits = functional.linear(hidden, model.lm_head.weight)
+        losses.append(
+            functional.cross_entropy(logits.float(), labels[:, 1:][known], reduction="none")
+        )
+    return torch.cat(losses).mean()
+
+
+def train(
+    model: Qwen2ForCausalLM, stage: Stage, name: str, excluded: frozenset[str]
+) -> Qwen2ForCausalLM:
+    """Runs one stage in place.
+
+    Args:
+        model: the model to train.
+        stage: the settings.
+        name: the model's name.
+        excluded: prompts to leave out.
+
+    Returns:
+        The same model.
+    """
+    import torch
+
+    source = examples(stage, name, excluded)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+    )
+    started, total = time.monotonic(), 0.0
+    for step in range(stage.steps):
+        scale = 1.0 if stage.start else min(1.0, (step + 1) / 100)
+        if stage.decays:
+            scale *= 0.05 + 0.475 * (1 + math.cos(math.pi * step / stage.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate * scale
+        loss = step_loss(model, [next(source) for _ in range(BATCH)])
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        total += loss.item()
+        if (step + 1) % 100 == 0:
+            seconds = time.monotonic() - started
+            sys.stderr.write(f"{name} {step + 1} loss {total / 100:.3f} {seconds:.0f} s\n")
+            total = 0.0
+    return model
+
+
+def fresh_model() -> Qwen2ForCausalLM:
+    """A Qwen2 with random weights: 1.4 million parameters, tied embeddings."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(SEED)
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=VOCAB_SIZE,
+            hidden_size=192,
+            intermediate_size=384,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+            max_position_embeddings=256,
+            rope_theta=10000.0,
+            bos_token_id=None,
+            eos_token_id=END_ID,
+            pad_token_id=PAD_ID,
+        )
+    )
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer whose token ids are the bytes of the text, then an end and a padding token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    # The byte-level alphabet: printable Latin-1 stands for itself, the rest follows from 256 on.
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    hidden = (byte for byte in range(256) if byte not in printable)
+    letters = {byte: chr(256 + place) for place, byte in enumerate(hidden)}
+    vocabulary = {letters.get(byte, chr(byte)): byte for byte in range(256)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|endoftext|>",
+        pad_token="<|pad|>",
+        model_max_length=256,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def save(model: Qwen2ForCausalLM, folder: Path) -> None:
+    """Writes weights in bfloat16, configuration, generation defaults and tokenizer.
+
+    Args:
+        model: the model, which is left as it is.
+        folder: where; an existing folder is replaced once the new one is whole.
+    """
+    import copy
+
+    import torch
+
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        whole = Path(scratch) / folder.name
+        copy.deepcopy(model).to(torch.bfloat16).save_pretrained(whole)
+        byte_tokenizer().save_pretrained(whole)
+        for file in whole.iterdir():
+            file.chmod(0o644)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.move(whole, folder)
+
+
+def main() -> None:
+    """Trains and writes the models."""
+    import copy
+
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model folders")
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # one thread adds in one order
+    excluded = test_prompts()
+    models: dict[str, Qwen2ForCausalLM] = {}
+    for name, stage in STAGES.items():
+        start = copy.deepcopy(models[stage.start]) if stage.start else fresh_model()
+        models[name] = train(start, stage, name, excluded)
+        save(models[name], out / name)
+
+
+if __name__ == "__main__":
+    main()
