@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from evomerge_compiler import fitness as fit
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.candidate import Scores
 from evomerge_compiler.compiler import MergePlan, compile_recipe
 from evomerge_compiler.errors import EvomergeError
-from evomerge_compiler.evaluation.statistics import paired_difference
+from evomerge_compiler.evaluation.statistics import PairedDifference, compare
 from evomerge_compiler.evolution import Ending
 from evomerge_compiler.executors.base import Executor, Job, Split
 from evomerge_compiler.model_headers import source_model
@@ -174,22 +173,18 @@ def _compare(
     winner: Mapping[Split, Scores], other: Mapping[Split, Scores], shares: Mapping[str, float]
 ) -> dict[str, object]:
     """The winner's lead with its interval, and how much of it selection made up."""
-    leads = {split: _lead(winner[split], other[split], shares) for split in SPLITS}
-    held_out = leads["held_out"]
-    return {
-        "held_out": held_out,
-        "search": leads["search"],
-        "optimism": leads["search"]["difference"] - held_out["difference"],
-        "better": held_out["low"] > 0,
-    }
+    leads = {split: compare(winner[split], other[split], weights=shares) for split in SPLITS}
+    out: dict[str, object] = {split: _lead(lead) for split, lead in leads.items()}
+    out["optimism"] = leads["search"].difference - leads["held_out"].difference
+    out["better"] = leads["held_out"].better
+    return out
 
 
-def _lead(one: Scores, other: Scores, shares: Mapping[str, float]) -> dict[str, Any]:
-    paired = paired_difference(one.items, other.items, shares)
+def _lead(paired: PairedDifference) -> dict[str, object]:
     return {
         "difference": paired.difference,
         "low": paired.low,
         "high": paired.high,
         "p_value": paired.p_value,
-        "n_items": paired.n_items,
+        "n": paired.n,
     }

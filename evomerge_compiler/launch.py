@@ -6,6 +6,7 @@ This is what ``evomerge evolve`` calls, and what a Python program calls to do th
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,13 +25,16 @@ from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
 from evomerge_compiler.events import Finished, Observer
 from evomerge_compiler.evolution import Ending, Evolution, best_id
 from evomerge_compiler.executors.base import Executor
-from evomerge_compiler.executors.local import LocalExecutor
+from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
 from evomerge_compiler.merging.options import MergeOptions, gpu_available
+from evomerge_compiler.merging.sources import materialise
 from evomerge_compiler.model_headers import source_model
+from evomerge_compiler.planning import TimingLog
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.run_setup import RunSetup
 
+MODELS = "models"
 # A change in one of these may change scores: it stops a resumed run until it is accepted.
 LOCKED_VERSIONS = ("mergekit", "lm_eval", "transformers", "torch")
 
@@ -105,7 +109,7 @@ def evolve(
     Raises:
         EvomergeError: Bad input, a missing prerequisite, or a held or damaged run folder.
     """
-    recipe, source, run_dir = _load(target, options)
+    recipe, source, run_dir = load(target, options)
     if recipe.search is None:
         raise UsageError(
             f"recipe {recipe.name!r} is a single merge",
@@ -125,7 +129,8 @@ def evolve(
     generations = options.generations
     if generations is None:
         generations = recipe.search.generations
-    watchers = observers(run_dir)
+    watchers = [TimingLog(run_dir), *observers(run_dir)]
+    link_sources(recipe, run_dir, options)
     with folder.hold(), executor_for(recipe, evaluation, run_dir, options) as executor:
         ending = Evolution(recipe, folder, executor, watchers).run(generations)
         final = None
@@ -136,7 +141,7 @@ def evolve(
     return Result(folder, ending, final)
 
 
-def _load(target: str | Path, options: Options) -> tuple[Recipe, bytes, Path]:
+def load(target: str | Path, options: Options) -> tuple[Recipe, bytes, Path]:
     """The recipe, its bytes and its run folder, for a recipe or a run to resume."""
     path = Path(target)
     if path.is_dir():
@@ -148,6 +153,32 @@ def _load(target: str | Path, options: Options) -> tuple[Recipe, bytes, Path]:
     resumed = path.name == "recipe.yaml" and (path.parent / recipes.LOCK_NAME).is_file()
     run_dir = path.parent if resumed else options.run_dir or Path("runs") / recipe.name
     return recipe, path.read_bytes(), run_dir
+
+
+def link_sources(recipe: Recipe, run_dir: Path, options: Options) -> None:
+    """Finds or fetches every source model, and links it where compiled merges name it.
+
+    ``models/src/<alias>`` is what lets ``mergekit-yaml`` run a candidate's file by hand.
+
+    Raises:
+        MissingPrerequisite: A model is not here and cannot be fetched.
+    """
+    links = run_dir / MODELS / "src"
+    links.mkdir(parents=True, exist_ok=True)
+    for alias, spec in recipe.all_models.items():
+        if spec.path.endswith(recipes.RECIPE_SUFFIXES):
+            continue  # a recipe becomes earlier stages, not a model of its own
+        model = source_model(alias, spec, recipe.folder)
+        found = materialise(
+            model,
+            recipe.folder,
+            run_dir / MODELS,
+            trust_remote_code=options.merge.trust_remote_code,
+        )
+        link = links / alias
+        if link.is_symlink() or link.exists():
+            link.unlink()
+        link.symlink_to(os.path.relpath(found.resolve(), links.resolve()))
 
 
 def evaluation_of(recipe: Recipe, options: Options) -> EvaluationPlan:
@@ -210,12 +241,14 @@ def executor_for(
 ) -> Iterator[Executor]:
     """The executor that merges and scores in ``work``, with its workers ended afterwards."""
     assert recipe.evaluation is not None
-    with LocalExecutor(
-        evaluation,
-        work=work,
+    settings = LocalSettings(
+        work=work / MODELS,
+        recipe_folder=recipe.folder,
         n_workers=options.jobs,
-        options=options.merge,
+        merge=options.merge,
         timeout_s=recipe.evaluation.timeout_s,
         retries=options.retries,
-    ) as executor:
+        offline=evaluation.offline,
+    )
+    with LocalExecutor(evaluation, settings) as executor:
         yield executor

@@ -30,6 +30,8 @@ from evomerge_compiler.errors import (
     FAILURE_REASONS,
     ErrorList,
     EvomergeError,
+    Place,
+    RecipeError,
     UsageError,
     WorkFailed,
     did_you_mean,
@@ -302,6 +304,15 @@ def candidate_genome(text: str, file: str, space: GenomeSpace) -> Genome:
         if not problems:
             return genome
     document = yamlio.parse(text, file=file)
+    if not text.endswith("\n"):
+        # A file cut inside its last number reads as another number.
+        last = text.count("\n") + 1
+        column = len(text) - (text.rfind("\n") + 1) + 1
+        raise RecipeError(
+            "expected a line break at the end of the file",
+            hint="save the file whole",
+            place=Place(file, last, column, text.rsplit("\n", 1)[-1]),
+        )
 
     def error(message: str, path: tuple[str | int, ...], hint: str | None) -> EvomergeError:
         return document.error(message, path, hint=hint)

@@ -14,13 +14,16 @@ from evomerge_compiler.errors import EXIT_OK, EXIT_RUN_DAMAGED
 def command(run: str, as_json: bool) -> int:
     """Verify every file of a run against its seals and check lines. Exit 5 if one is wrong."""
     from evomerge_compiler.run_check import check
-    from evomerge_compiler.run_folder import RunFolder
 
-    findings = check(RunFolder.open(run_path(run)))
+    findings = check(run_path(run))
+    damage = [finding for finding in findings if finding.level == "damage"]
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(f"{finding.path}: {finding.message}")
-        click.echo(f"{len(findings)} findings" if findings else "ok")
-    return EXIT_RUN_DAMAGED if findings else EXIT_OK
+            click.echo(str(finding))
+            if finding.hint:
+                click.echo(f"  help: {finding.hint}")
+        notes = len(findings) - len(damage)
+        click.echo(f"{len(damage)} damaged, {notes} notes" if findings else "ok")
+    return EXIT_RUN_DAMAGED if damage else EXIT_OK

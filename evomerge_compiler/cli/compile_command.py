@@ -26,7 +26,7 @@ from evomerge_compiler.compiler import MergePlan
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write one file a candidate into DIR.",
+    help="Write DIR/SLOT/mergekit.yaml for each candidate.",
 )
 @click.option("--raw", is_flag=True, help="The template's own text, before it is checked.")
 @recipe_options
@@ -46,7 +46,7 @@ def command(
     with the command in its first line. Values of genes can be set with -S genome.NAME=VALUE.
     """  # fmt: skip
     from evomerge_compiler import recipe as recipes
-    from evomerge_compiler.rendering import render_raw
+    from evomerge_compiler.compiler import render_raw
 
     loaded = recipes.load(recipe, overrides=overrides, models=split_models(models))
     genomes = recipes_of(loaded, select)
@@ -113,10 +113,11 @@ def write(plans: dict[str, MergePlan], out: Path) -> None:
     """One file a candidate, each with the command that runs it."""
     from evomerge_compiler.yamlio import write_atomic
 
-    out.mkdir(parents=True, exist_ok=True)
     for name, plan in plans.items():
-        path = out / f"{name}.yaml"
-        write_atomic(path, plan.written(references(plan), file=path.name))
+        # A folder each, as in a generation: mergekit-multi keeps its stages beside the file.
+        path = out / name / "mergekit.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, plan.written(references(plan), folder_hint=str(path.parent)))
         click.echo(path)
 
 

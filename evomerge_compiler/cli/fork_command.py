@@ -17,12 +17,9 @@ def command(source: str, destination: Path) -> None:
     """Start a new run from a generation of an old one; GEN is open again, for hand edits."""
     from evomerge_compiler import run_fork
     from evomerge_compiler.run_files import parse_generation
-    from evomerge_compiler.run_folder import RunFolder
 
     run, at, generation = source.rpartition("@")
     if not at:
         raise UsageError(f"expected RUN@GEN, got {source!r}", hint="for example runs/a@003")
-    run_fork.fork(
-        RunFolder.open(run_path(run)), parse_generation(generation.partition("/")[0]), destination
-    )
+    run_fork.fork(run_path(run), parse_generation(generation.partition("/")[0]), destination)
     click.echo(destination)

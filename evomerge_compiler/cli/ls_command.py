@@ -52,7 +52,7 @@ def _methods() -> dict[str, str]:
     from evomerge_compiler import mergekit_grammar
 
     out = {}
-    for name, method in mergekit_grammar.load().methods.items():
+    for name, method in mergekit_grammar.installed().methods.items():
         out[name] = ", ".join(method.parameters) or "no parameters"
     return out
 

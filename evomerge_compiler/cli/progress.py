@@ -1,4 +1,4 @@
-"""Progress of an evolution on stderr: a bar a generation on a terminal, else a line a candidate."""
+"""Progress on stderr: a bar a generation on a terminal, else a line a candidate."""
 
 from __future__ import annotations
 

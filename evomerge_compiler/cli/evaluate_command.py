@@ -1,0 +1,177 @@
+"""``evomerge evaluate``: domain scores of one model."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evomerge_compiler.cli.common import (
+    is_run_reference,
+    json_option,
+    merge_options,
+    print_json,
+    split_run_reference,
+    table,
+)
+from evomerge_compiler.recipe import RECIPE_SUFFIXES
+
+DEFAULT_RECIPE = "quickstart"
+
+
+@click.command(
+    epilog="Examples: evomerge evaluate zoo:coder  |  evomerge evaluate runs/quickstart:best "
+    "--split held_out  |  evomerge evaluate out/model --recipe recipes/qwen-1.5b.yaml"
+)
+@click.argument("target", metavar="MODEL|RECIPE|RUN:ID")
+@click.option(
+    "--recipe",
+    "recipe_name",
+    default=None,
+    metavar="RECIPE",
+    help="Whose evaluation is used; the target's own, or quickstart, by default.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["search", "held_out", "all"]),
+    default="all",
+    show_default=True,
+    help="Which items.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
+@click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")
+@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--output_path",
+    type=click.Path(path_type=Path),
+    help="Folder for results.json as lm-eval writes it, and samples_TASK.jsonl.",
+)
+@click.option("--log_samples", is_flag=True, help="Write the samples into --output_path.")
+@click.option("--perplexity", is_flag=True, help="Also bits per byte on a text.")
+@click.option(
+    "--text",
+    "perplexity_text",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The text for --perplexity and --coherence; the zoo's own by default.",
+)
+@click.option(
+    "--coherence",
+    is_flag=True,
+    help="Also how near the model comes to the best of the recipe's models on the text.",
+)
+@click.option("--no-sandbox", is_flag=True, help="Run generated code without the sandbox.")
+@merge_options
+@json_option
+def command(target: str, **flags: Any) -> None:
+    """Score a model, a merge recipe or a candidate in its domains, with standard errors."""
+    from evomerge_compiler.evaluation.results import domain_rows, to_lm_eval
+
+    with tempfile.TemporaryDirectory(prefix="evomerge-") as work:
+        evaluation, extra = _evaluate(target, flags, Path(work))
+    data = to_lm_eval(evaluation, model=target)
+    data["evomerge"].update(extra)
+    if flags["output_path"] is not None:
+        _write(evaluation, data, flags["output_path"], samples=flags["log_samples"])
+    if flags["as_json"]:
+        print_json(data)
+        return
+    rows = [
+        (r.domain, r.task, r.metric, f"{r.value:.4f}",
+         "-" if r.stderr is None else f"± {r.stderr:.4f}", r.n,
+         "-" if r.mean_tokens is None else f"{r.mean_tokens:.1f}")
+        for r in domain_rows(evaluation)
+    ]  # fmt: skip
+    click.echo(table(("domain", "task", "metric", "value", "stderr", "n", "tokens"), rows))
+    for name, value in extra.items():
+        click.echo(f"{name}: {value:.4f}")
+
+
+def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[no-untyped-def]
+    from evomerge_compiler import launch, single
+    from evomerge_compiler import recipe as recipes
+    from evomerge_compiler.cli.evolve_command import merge_options_of
+    from evomerge_compiler.evaluation.lm_eval import Session
+
+    merge = _merge_of(target)
+    overrides = [f"evaluation.{key}={flags[key]}" for key in ("limit", "batch_size") if flags[key]]
+    if flags["recipe_name"] is not None or merge is None:
+        asked = recipes.load(flags["recipe_name"] or DEFAULT_RECIPE, overrides=overrides)
+    else:
+        asked = merge
+    options = launch.Options(
+        device=flags["device"], merge=merge_options_of(flags), unsafe_code=flags["no_sandbox"]
+    )
+    plan = launch.evaluation_of(asked, options)
+    if merge is not None:
+        folder = work / "model"
+        compiled, _ = single.merge_to(merge, folder, options.merge)
+        identity = compiled.merge_key
+    else:
+        model = single.model_target(target)
+        folder, identity = single.model_folder(model, work), model.identity
+    session = Session(plan)
+    evaluation = session.evaluate(folder, flags["split"], identity=identity)
+    return evaluation, _text_scores(flags, session, folder, asked, work)
+
+
+def _merge_of(target: str):  # type: ignore[no-untyped-def]
+    """The merge recipe that ``target`` names, or None when it is a model."""
+    from evomerge_compiler import single
+
+    if is_run_reference(target):
+        folder, candidate = split_run_reference(target if ":" in target else f"{target}:best")
+        return single.merge_target(str(folder), candidate)
+    if target.endswith(RECIPE_SUFFIXES):
+        return single.merge_target(target, None)
+    return None
+
+
+def _text_scores(
+    flags: dict[str, Any], session: Any, folder: Path, recipe: Any, work: Path
+) -> dict[str, float]:
+    """Bits per byte, and coherence against the recipe's own models."""
+    from evomerge_compiler import single
+    from evomerge_compiler.evaluation.perplexity import (
+        bits_per_byte,
+        coherence,
+        default_text,
+        read_text,
+    )
+    from evomerge_compiler.model_headers import source_model
+
+    wanted = flags["perplexity"] or flags["perplexity_text"] or flags["coherence"]
+    if not wanted:
+        return {}
+    path = flags["perplexity_text"]
+    text = default_text() if path is None else read_text(path)
+
+    def bits(model: Path) -> float:
+        session.load(model)
+        lm = session.resident.lm
+        return float(bits_per_byte(lm.model, lm.tokenizer, text).bits_per_byte)
+
+    own = bits(folder)
+    out = {"bits_per_byte": own}
+    if flags["coherence"]:
+        parents = [source_model(a, spec, recipe.folder) for a, spec in recipe.models.items()]
+        out["coherence"] = coherence(own, [bits(single.model_folder(p, work)) for p in parents])
+    return out
+
+
+def _write(evaluation: Any, data: dict[str, Any], folder: Path, *, samples: bool) -> None:
+    from evomerge_compiler.evaluation.results import samples as records
+    from evomerge_compiler.yamlio import write_atomic
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "results.json", json.dumps(data, indent=2, default=str) + "\n")
+    if not samples:
+        return
+    lines: dict[str, list[str]] = {}
+    for task, record in records(evaluation):
+        lines.setdefault(task, []).append(json.dumps(record, ensure_ascii=False, default=str))
+    for task, texts in lines.items():
+        write_atomic(folder / f"samples_{task}.jsonl", "\n".join(texts) + "\n")

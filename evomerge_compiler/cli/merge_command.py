@@ -1,0 +1,59 @@
+"""``evomerge merge``: one merge to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evomerge_compiler.cli.common import (
+    is_run_reference,
+    json_option,
+    merge_options,
+    print_json,
+    split_run_reference,
+)
+
+
+@click.command(
+    epilog="Examples: evomerge merge recipes/mine.yaml -o out  |  "
+    "evomerge merge runs/quickstart:best -o out"
+)
+@click.argument("target", metavar="RECIPE|RUN:ID")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option("-S", "--set", "overrides", multiple=True, metavar="KEY=VALUE")
+@merge_options
+@json_option
+def command(target: str, out: Path, overrides: tuple[str, ...], **flags: Any) -> None:
+    """Run one merge and write the model with tokenizer, config and model card.
+
+    The result is checked for non-finite weights and loads in transformers as it is.
+    """
+    from evomerge_compiler import export, single
+    from evomerge_compiler.cli.evolve_command import merge_options_of
+
+    folder, candidate = _split(target)
+    recipe = single.merge_target(folder, candidate, overrides)
+    plan, merged = single.merge_to(recipe, out, merge_options_of(flags))
+    export.write_card(out, recipe, plan)
+    if flags["as_json"]:
+        print_json(
+            {
+                "path": str(out),
+                "merge_key": plan.merge_key,
+                "tensors_sha256": merged.tensors_sha256,
+                "parameters": merged.n_parameters,
+                "seconds": round(merged.seconds, 3),
+            }
+        )
+    else:
+        click.echo(out)
+
+
+def _split(target: str):  # type: ignore[no-untyped-def]
+    """Recipe path and None, or run folder and candidate."""
+    if not is_run_reference(target):
+        return target, None
+    folder, candidate = split_run_reference(target if ":" in target else f"{target}:best")
+    return str(folder), candidate
