@@ -5,13 +5,18 @@ from __future__ import annotations
 import random
 import re
 import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from evomerge_compiler import assets, recipe, rendering, templates, yamlio
+from evomerge_compiler import recipe, rendering, templates
+from evomerge_compiler.compiler import compile_recipe, gather
+from evomerge_compiler.gene_effects import dead_genes
+from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.strategies.factory import build
 
@@ -21,6 +26,7 @@ NAMES = [path.stem for path in FILES]
 ON_THE_HUB = ("qwen-1.5b",)
 MERGES = [name for name in NAMES if name not in ON_THE_HUB]
 N_LAYERS = 4
+ZOO = ("base", "coder", "mathematician", "polyglot")
 
 FAMILIES = {
     "linear": {"linear"},
@@ -42,26 +48,14 @@ FAMILIES = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(
+    tmp_path_factory: pytest.TempPathFactory, tiny_models: Callable[[str], dict[str, Path]]
+) -> Path:
     """A project whose zoo holds tiny random models under the names of the real ones."""
-    import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("project")
-    for index, name in enumerate(("base", "coder", "mathematician", "polyglot")):
-        torch.manual_seed(index)
-        config = Qwen2Config(
-            vocab_size=64,
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=N_LAYERS,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            initializer_range=0.2,
-            tie_word_embeddings=True,
-        )
-        Qwen2ForCausalLM(config).save_pretrained(root / "zoo" / name)
+    (root / "zoo").mkdir()
+    for name, alias in zip(ZOO, ("base", "a", "b", "c"), strict=True):
+        (root / "zoo" / name).symlink_to(tiny_models("qwen2")[alias])
     return root
 
 
@@ -72,13 +66,6 @@ def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def load(name: str, **options: Any) -> Recipe:
     return recipe.load(REPOSITORY / "recipes" / f"{name}.yaml", **options)
-
-
-def layers(loaded: Recipe) -> dict[str, int]:
-    return {
-        alias: spec.facts.num_hidden_layers if spec.facts else N_LAYERS
-        for alias, spec in loaded.all_models.items()
-    }
 
 
 def usage(path: Path) -> list[list[str]]:
@@ -112,7 +99,7 @@ def test_the_comment_says_how_to_use_it(path: Path) -> None:
             overrides=[options["-S"]] if "-S" in options else [],
             models=options["--models"].split(",") if "--models" in options else [],
         )
-        rendering.render(loaded, loaded.genome, layers(loaded))
+        compile_recipe(loaded)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -126,74 +113,131 @@ def test_it_is_found_by_name_and_named_after_its_file(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_first_generation_renders_and_differs(name: str) -> None:
+def test_the_first_generation_compiles_and_differs(name: str) -> None:
     loaded = load(name)
     if loaded.kind == "merge":
         genomes = [loaded.genome]
     else:
         genomes = [proposal.genome for proposal in build(loaded).ask(0)]
         assert len(genomes) == loaded.search.population  # type: ignore[union-attr]
-    texts = {rendering.render(loaded, genome, layers(loaded)).text for genome in genomes}
-    assert len(texts) == len(genomes)
+    keys = {compile_recipe(loaded, genome=genome).merge_key for genome in genomes}
+    assert len(keys) == len(genomes)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_genome_renders(name: str) -> None:
-    from mergekit.config import MergeConfiguration
-
+def test_every_genome_compiles(name: str) -> None:
     loaded = load(name)
     source = random.Random(name)
-    for _ in range(25):
-        genome = rendering.sample(loaded.space, source)
-        for document in rendering.render(loaded, genome, layers(loaded)).documents:
-            plain = {key: value for key, value in document.items() if key != "name"}
-            assert set(plain) <= set(MergeConfiguration.model_fields)
-            assert plain["merge_method"] in loaded.template.methods
-            MergeConfiguration.model_validate(plain)
+    for _ in range(10):
+        plan = compile_recipe(loaded, genome=rendering.sample(loaded.space, source))
+        assert plan.n_layers == (28 if name in ON_THE_HUB else N_LAYERS)
+        assert not plan.depth_changed
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_free_gene_has_an_effect(name: str) -> None:
-    """Some value of each coordinate changes what is merged, at the first genome that has it."""
+def test_every_gene_has_an_effect(name: str) -> None:
     loaded = load(name)
-    genomes = [loaded.genome]
-    if loaded.kind == "experiment":
-        genomes = [proposal.genome for proposal in build(loaded).ask(0)]
-    for coordinate in loaded.space.coordinates:
-        genome = next((g for g in genomes if coordinate.gene.name in g.values), None)
-        if genome is None:
-            # Its condition names a gene that the recipe holds at another value.
-            assert any(name in loaded.space.fixed for name in coordinate.gene.when)
-            continue
-        before = rendering.render(loaded, genome, layers(loaded)).documents
-        changed = rendering.variants(loaded.space, genome, coordinate)
-        assert any(
-            rendering.render(loaded, other, layers(loaded)).documents != before
-            for other in changed
-        ), coordinate.label
+    assert dead_genes(loaded, gather(loaded).layers) == []
+
+
+def mergekit_multi(text: str, folder: Path) -> Path:
+    """Runs a compiled text, unchanged, through mergekit's own command, in this process."""
+    from mergekit.scripts import multimerge
+
+    config = folder / "mergekit.yaml"
+    config.write_text(text, encoding="utf-8")
+    arguments = [str(config), "-I", str(folder / "stages"), "--out-path", str(folder / "out")]
+    arguments += ["--random-seed", "7", "--no-write-model-card", "--quiet"]
+    multimerge.main.main(arguments, standalone_mode=False)
+    return folder / "out"
+
+
+def written(loaded: Recipe, genome: Genome | None = None) -> str:
+    plan = compile_recipe(loaded, genome=genome)
+    return plan.written({alias: str(model.folder) for alias, model in plan.models.items()})
+
+
+def assert_sound(out: Path, source: Path) -> None:
+    """The merge has its source's tensors, all finite, loads, and computes finite logits."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    merged = load_file(out / "model.safetensors")
+    assert set(merged) == set(load_file(source / "model.safetensors"))
+    assert all(torch.isfinite(tensor).all() for tensor in merged.values())
+    model = AutoModelForCausalLM.from_pretrained(out)
+    with torch.no_grad():
+        tokens = AutoTokenizer.from_pretrained(out)("1 + 1 =", return_tensors="pt")
+        assert torch.isfinite(model(tokens["input_ids"]).logits).all()
 
 
 @pytest.mark.parametrize("name", MERGES)
 def test_the_first_genome_merges(name: str, project: Path, tmp_path: Path) -> None:
+    assert_sound(mergekit_multi(written(load(name)), tmp_path), project / "zoo" / "coder")
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_the_eight_combinations_run_unchanged(
+    kind: str, tiny_models: Callable[[str], dict[str, Path]], tmp_path: Path
+) -> None:
+    base, *parents = (str(path) for path in tiny_models(kind).values())
+    loaded = load("quickstart", models=parents, overrides=[f"base.path={base}"])
+    merged = set()
+    for index, proposal in enumerate(build(loaded).ask(0)):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        out = mergekit_multi(written(loaded, proposal.genome), folder)
+        assert_sound(out, Path(parents[0]))
+        merged.add((out / "model.safetensors").read_bytes())
+    assert len(merged) == 8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("slot", [0, 7])
+def test_the_printed_command_runs(slot: int, tmp_path: Path, project: Path) -> None:
+    """The command in the first line of a compiled text, as a person would paste it."""
+    from evomerge_compiler import processes
+
+    loaded = load("quickstart")
+    genome = build(loaded).ask(0)[slot].genome
+    text = written(loaded, genome)
+    (tmp_path / "mergekit.yaml").write_text(text, encoding="utf-8")
+    command = shlex.split(text.splitlines()[0].split(":  ")[1])
+    assert command[0] == "mergekit-multi"
+    command[0] = str(Path(sys.executable).parent / command[0])
+    done = processes.run_command(command, cwd=tmp_path, timeout_s=300)
+    assert done.returncode == 0, done.stderr_tail
+    assert_sound(tmp_path / "OUT", project / "zoo" / "coder")
+
+
+def test_the_large_recipe_in_miniature(tmp_path: Path, unequal_models: dict[str, Path]) -> None:
+    """Two models with heads and one without, of another rotary base: all eight combinations."""
     import torch
-    from mergekit.scripts import multimerge
+    from conftest import build_model
     from safetensors.torch import load_file
 
-    loaded = load(name)
-    rendered = rendering.render(loaded, loaded.genome, layers(loaded))
-    text = yamlio.dump_all(rendered.documents)
-    for alias, spec in loaded.all_models.items():
-        folder = project / "zoo" / spec.path.removeprefix(assets.ZOO_PREFIX)
-        text = text.replace(f"{rendering.SOURCES}{alias}\n", f"{folder}\n")
-    config = tmp_path / "mergekit.yaml"
-    config.write_text(text, encoding="utf-8")
-    arguments = [str(config), "-I", str(tmp_path / "stages"), "--out-path", str(tmp_path / "out")]
-    arguments += ["--random-seed", "7", "--no-write-model-card", "--quiet"]
-    multimerge.main.main(arguments, standalone_mode=False)
-    merged = load_file(tmp_path / "out" / "model.safetensors")
-    source = load_file(project / "zoo" / "coder" / "model.safetensors")
-    assert set(merged) == set(source)
-    assert all(torch.isfinite(tensor).all() for tensor in merged.values())
+    untied = unequal_models["untied"]
+    second = build_model(tmp_path / "second", "qwen2", 9, base=untied, tie_word_embeddings=False)
+    tied = build_model(tmp_path / "tied", "qwen2", 10, rope_theta=1e6)
+    loaded = load(
+        "qwen-1.5b",
+        models=[str(untied), str(second), str(tied)],
+        overrides=["layer_groups=4"],
+    )
+    head = "lm_head.weight"
+    assert head not in load_file(tied / "model.safetensors")
+    for index, proposal in enumerate(build(loaded).ask(0)):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        out = mergekit_multi(written(loaded, proposal.genome), folder)
+        assert_sound(out, untied)
+        merged, source = (
+            load_file(out / "model.safetensors"),
+            load_file(untied / "model.safetensors"),
+        )
+        assert not torch.equal(merged[head].float(), source[head].float())
+        assert not torch.equal(merged[head], merged["model.embed_tokens.weight"])
 
 
 # --------------------------------------------------------------------------------------
@@ -230,6 +274,25 @@ def test_quickstart_starts_with_the_eight_combinations() -> None:
         for p in build(loaded).ask(0)
     }
     assert len(combinations) == 8
+
+
+def test_zoo_models_are_there() -> None:
+    named = {
+        spec.path.removeprefix("zoo:") for n in MERGES for spec in load(n).all_models.values()
+    }
+    assert named == set(ZOO)
+    for name in named:
+        assert (REPOSITORY / "zoo" / name / "config.json").is_file(), name
+
+
+@pytest.mark.parametrize(("words", "n_layers"), [("otto", 6), ("osoo", 3), ("ttss", 4)])
+def test_a_path_that_may_change_the_depth_says_so(words: str, n_layers: int) -> None:
+    steps = [{"s": "skip", "o": "once", "t": "twice"}[letter] for letter in words]
+    overrides = [f"genome.path_step={steps}", "genome.keep_depth=false"]
+    plan = compile_recipe(load("dfs", overrides=overrides))
+    assert plan.n_layers == n_layers
+    assert plan.depth_changed == (n_layers != N_LAYERS)
+    assert bool(plan.notes) == plan.depth_changed
 
 
 @pytest.mark.parametrize("name", MERGES)
@@ -276,7 +339,10 @@ def test_the_large_recipe_compiles_where_no_model_is() -> None:
     # What differs has its donor, and the donor has a head of its own.
     for donor in (loaded.config_from, loaded.tokenizer, loaded.chat_template):
         assert donor == "reasoner"
-    rendered = rendering.render(loaded, loaded.genome, layers(loaded))
-    ranges = [s["sources"][0]["layer_range"] for s in rendered.documents[-1]["slices"]]
+    plan = compile_recipe(loaded)
+    assert plan.n_layers == 28
+    final: Any = plan.stages[-1].document
+    ranges = [part["sources"][0]["layer_range"] for part in final["slices"]]
     assert ranges == [[i, i + 4] for i in range(0, 28, 4)]
-    assert rendered.documents[1]["base_model"] == "models/src/reasoner"
+    assert plan.stages[1].document["base_model"] == "models/src/reasoner"
+    assert {model.folder for model in plan.models.values()} == {None}
