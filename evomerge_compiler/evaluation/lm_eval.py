@@ -20,7 +20,8 @@ from typing import Any
 
 from evomerge_compiler.candidate import Score, Scores, TaskItems
 from evomerge_compiler.errors import EvomergeError, RecipeError, WorkFailed
-from evomerge_compiler.evaluation import command, resident, task_files
+from evomerge_compiler.evaluation import command, perplexity, resident, task_files
+from evomerge_compiler.evaluation.perplexity import TextScore
 from evomerge_compiler.evaluation.results import (
     Evaluation,
     ItemResult,
@@ -125,6 +126,21 @@ class Session:
             tasks=tasks,
             n_parameters=self._n_parameters() if self._tasks else 0,
         )
+
+    def text_score(self, model: Path, text: str | Sequence[perplexity.Passage]) -> TextScore:
+        """Bits per byte of a text under one model.
+
+        Args:
+            model: A transformers folder.
+            text: A text, or passages behind contexts.
+
+        Raises:
+            WorkFailed: As :meth:`score`.
+            UsageError: The text is empty.
+        """
+        self.resident.load(model)
+        lm = self.resident.lm
+        return perplexity.bits_per_byte(lm.model, lm.tokenizer, text)
 
     def load(self, model: Path) -> None:
         """Makes a model the resident one and prepares the prompts for it.

@@ -39,15 +39,20 @@ def new_model(seed: int, *, n_layers: int = 2, tied: bool = True) -> Any:
     return Qwen2ForCausalLM(config).eval()
 
 
-def train(model: Any, tokenizer: Any, *, steps: int, seed: int) -> None:
-    import torch
+def toy_lines() -> list[str]:
+    """The toy tasks' items with their answers."""
 
     sys.path.insert(0, str(TASKS))
     try:
         import toys
     finally:
         sys.path.remove(str(TASKS))
-    texts = [f"{word}>{word.upper()}\n" for word in toys.words()]
+    return [f"{word}>{word.upper()}\n" for word in toys.words()]
+
+
+def train(model: Any, tokenizer: Any, texts: list[str], *, steps: int, seed: int) -> None:
+    import torch
+
     rows = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)

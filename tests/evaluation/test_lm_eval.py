@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_toys import CHAT_TEMPLATE, TASKS, byte_tokenizer, new_model, save
+from evaluation_toys import CHAT_TEMPLATE, TASKS, byte_tokenizer, new_model, save, toy_lines
 
 from evomerge_compiler.errors import (
     EvomergeError,
@@ -20,6 +20,7 @@ from evomerge_compiler.errors import (
     WorkFailed,
 )
 from evomerge_compiler.evaluation.lm_eval import Session
+from evomerge_compiler.evaluation.perplexity import Passage
 from evomerge_compiler.evaluation.results import Evaluation, domain_rows, samples, to_lm_eval
 from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key, plan_evaluation
 from evomerge_compiler.recipe_schema import EvaluationSpec
@@ -238,6 +239,16 @@ def test_nothing_is_tokenised_or_built_twice(
     monkeypatch.setattr("evomerge_compiler.evaluation.task_files.build_requests", None)
     assert session.score(toy_models["b"], "search").domains["zero"].n > 50
     assert set(seen) == {"\n", "<|end|>"}  # lm-eval's stop strings, and no prompt
+
+
+def test_perplexity_uses_the_resident_model(
+    session: Session, toy_models: Mapping[str, Path]
+) -> None:
+    lines = [Passage(line[3:], context=line[:3]) for line in toy_lines() if line[2] == ">"]
+    session.score(toy_models["a"], "search")
+    swaps = session.resident.swaps
+    better, worse = (session.text_score(toy_models[m], lines).bits_per_byte for m in ("a", "b"))
+    assert better < worse and session.resident.swaps == swaps + 2
 
 
 # --------------------------------------------------------------------------------------

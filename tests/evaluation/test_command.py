@@ -1,0 +1,123 @@
+"""Evaluators of the user's own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evomerge_compiler.errors import MissingPrerequisite, RecipeError, WorkFailed
+from evomerge_compiler.evaluation.lm_eval import Session
+from evomerge_compiler.evaluation.results import domain_rows, to_lm_eval
+from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
+from evomerge_compiler.recipe_schema import EvaluationSpec
+
+
+def make_plan(folder: Path, task: str, **more: Any) -> EvaluationPlan:
+    spec = {"tasks": {"own": {"task": task, "metric": "quality"}}, **more}
+    return plan_evaluation(EvaluationSpec.model_validate(spec), folder=folder)
+
+
+def command(folder: Path, body: str, **more: Any) -> EvaluationPlan:
+    (folder / "judge.py").write_text(f"import json, os, sys, time\n{body}\n")
+    return make_plan(folder, f"command: {sys.executable} judge.py {{model}} {{split}}", **more)
+
+
+def test_a_command_scores_a_model(tmp_path: Path) -> None:
+    model = tmp_path / "a model"
+    model.mkdir()
+    plan = command(
+        tmp_path,
+        "print('loading ...')\n"
+        "print('noise', file=sys.stderr)\n"
+        "right = os.path.basename(sys.argv[1]) == 'a model' and sys.argv[2] == 'held_out'\n"
+        "print(json.dumps({'quality': 0.75 * right, 'quality_stderr': 0.1, 'n': 12}))",
+    )
+    evaluation = Session(plan).evaluate(model, "held_out", identity="m")
+    score = evaluation.scores.domains["own"]
+    assert (score.metric, score.value, score.stderr, score.n) == ("quality", 0.75, 0.1, 12)
+    assert evaluation.scores.items == {} and evaluation.scores.eval_key
+    assert [row.value for row in domain_rows(evaluation)] == [0.75]
+    assert to_lm_eval(evaluation, model="m")["evomerge"]["domains"]["own"]["n"] == 12
+
+
+def test_only_external_evaluators_need_no_torch(tmp_path: Path) -> None:
+    import subprocess
+
+    plan = command(tmp_path, "print('{\"quality\": 1}')")
+    code = (
+        "import pickle, sys; from pathlib import Path\n"
+        "from evomerge_compiler.evaluation.lm_eval import Session\n"
+        f"plan = pickle.loads({__import__('pickle').dumps(plan)!r})\n"
+        "value = Session(plan).score(Path('.')).domains['own'].value\n"
+        "sys.exit('torch' in sys.modules or value != 1.0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "message"),
+    [
+        ("sys.exit('it broke')", "crashed", "it broke"),
+        ("print('no scores')", "invalid", "not JSON"),
+        ("", "invalid", "not JSON"),
+        ("print([1])", "invalid", "not an object"),
+        ('print(\'{"quality": "high"}\')', "invalid", "'high' is not a number"),
+        ("print('{\"quality\": true}')", "invalid", "True is not a number"),
+        ("print('{\"quality\": NaN}')", "non_finite", "not finite"),
+        ('print(\'{"quality": 1, "quality_stderr": Infinity}\')', "non_finite", "not finite"),
+        ("raise MemoryError", "out_of_memory", "MemoryError"),
+    ],
+)
+def test_a_command_that_gives_no_score(
+    tmp_path: Path, body: str, reason: str, message: str
+) -> None:
+    with pytest.raises(WorkFailed, match=message) as caught:
+        Session(command(tmp_path, body)).score(tmp_path)
+    assert caught.value.reason == reason and str(tmp_path) not in caught.value.message
+
+
+def test_a_command_that_hangs(tmp_path: Path) -> None:
+    with pytest.raises(WorkFailed) as caught:
+        Session(command(tmp_path, "time.sleep(60)", timeout_s=0.5)).score(tmp_path)
+    assert caught.value.reason == "timeout"
+
+
+def test_mistakes_in_the_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no metric 'quality'") as caught:
+        Session(command(tmp_path, 'print(\'{"qualty": 1, "n": 2}\')')).score(tmp_path)
+    assert "did you mean 'qualty'?" in str(caught.value.hint)
+    with pytest.raises(RecipeError, match="does not say where the model folder goes"):
+        Session(make_plan(tmp_path, "command: true")).score(tmp_path)
+    with pytest.raises(MissingPrerequisite):
+        Session(make_plan(tmp_path, "command: no-such-program-here {model}")).score(tmp_path)
+    with pytest.raises(RecipeError, match="no evaluator plug-in 'mine'"):
+        Session(make_plan(tmp_path, "plugin:mine")).score(tmp_path)
+
+
+def judge(model: Path, split: str) -> Mapping[str, float]:
+    return {"quality": float(model.is_dir() and split == "search"), "n": 3}
+
+
+def faulty(model: Path, split: str) -> Mapping[str, float]:
+    raise ZeroDivisionError(f"{split} of nothing")
+
+
+def test_a_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "own_evaluators", sys.modules[__name__])
+
+    def entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
+        return [
+            importlib.metadata.EntryPoint(name, f"own_evaluators:{name}", group)
+            for name in ("judge", "faulty")
+        ]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    score = Session(make_plan(tmp_path, "plugin:judge")).score(tmp_path).domains["own"]
+    assert (score.value, score.n) == (1.0, 3)
+    with pytest.raises(WorkFailed, match="ZeroDivisionError: search of nothing"):
+        Session(make_plan(tmp_path, "plugin:faulty")).score(tmp_path)
