@@ -15,6 +15,7 @@ import yaml
 
 from evomerge_compiler import recipe, rendering, templates
 from evomerge_compiler.compiler import compile_recipe, gather
+from evomerge_compiler.errors import ErrorList
 from evomerge_compiler.gene_effects import dead_genes
 from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe import Recipe
@@ -346,3 +347,32 @@ def test_the_large_recipe_compiles_where_no_model_is() -> None:
     assert ranges == [[i, i + 4] for i in range(0, 28, 4)]
     assert plan.stages[1].document["base_model"] == "models/src/reasoner"
     assert {model.folder for model in plan.models.values()} == {None}
+
+
+def test_a_number_beyond_the_last_model_is_named_at_its_place() -> None:
+    with pytest.raises(ErrorList, match=r"expected one of \[0, 1, 2\], got 3"):
+        load("frankenmerge", overrides=["genome.source=[0, 1, 2, 3]"])
+    # In ps_dfs the merge comes first, then the three models.
+    assert load("ps_dfs", overrides=["genome.source=[0, 1, 2, 3]"]).space.fixed["source"]
+
+
+@pytest.mark.parametrize(
+    ("declaration", "message"),
+    [
+        ("{choice: [0, 1], sources: many}", "expected a number of earlier stages"),
+        ("{choice: [0, 1], sources: true}", "expected a number of earlier stages"),
+        ("{float: [0, 1], sources: 0}", "expected a number of earlier stages, and choices"),
+    ],
+)
+def test_a_template_numbers_sources_of_choices_only(
+    declaration: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml.j2"
+    path.write_text(
+        f"summary: x\nmethods: [linear]\ngenes:\n  source: {declaration}\n---\nx: 1\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ErrorList, match=message) as caught:
+        templates.load(str(path))
+    assert caught.value.place is not None
+    assert (caught.value.place.file, caught.value.place.line) == (str(path), 4)
