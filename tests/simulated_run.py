@@ -1,0 +1,66 @@
+"""Evolves a recipe on a simulated landscape: ``python simulated_run.py RECIPE RUN GENS WORKERS``.
+
+Everything but the merges and scores is real: loop, strategy, compiler, run folder, conclusion.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evomerge_compiler import recipe as recipes
+from evomerge_compiler.conclusion import conclude
+from evomerge_compiler.events import Observer
+from evomerge_compiler.evolution import Ending, Evolution
+from evomerge_compiler.executors.simulated import Landscape, SimulatedExecutor
+from evomerge_compiler.run_folder import RunFolder
+from evomerge_compiler.run_setup import RunSetup
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICKSTART = ROOT / "recipes" / "quickstart.yaml"
+
+
+def evolve(
+    run_dir: Path,
+    gens: int,
+    *,
+    recipe: Path = QUICKSTART,
+    workers: int = 0,
+    landscape: Landscape | None = None,
+    overrides: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
+    final: bool = True,
+) -> Ending:
+    """Runs or resumes an evolution in ``run_dir``."""
+    loaded = recipes.load(recipe, overrides=tuple(overrides))
+    setup = RunSetup(loaded, recipe.read_bytes(), {"simulated": True}, tuple(overrides))
+    folder = RunFolder.open(run_dir, create_from=setup)
+    with folder.hold(), SimulatedExecutor(landscape, n_workers=workers) as executor:
+        ending = Evolution(loaded, folder, executor, observers).run(gens)
+        if final and gens > 0:
+            conclude(loaded, folder, executor, ending)
+    return ending
+
+
+def digest(run_dir: Path) -> dict[str, bytes]:
+    """Every tracked file of a run but the lock, which holds a relative path, by name."""
+    skipped = (".evomerge", "models")
+    return {
+        str(path.relative_to(run_dir)): path.read_bytes()
+        for path in sorted(run_dir.rglob("*"))
+        if path.is_file()
+        and path.relative_to(run_dir).parts[0] not in skipped
+        and path.name != "recipe.lock.yaml"
+    }
+
+
+if __name__ == "__main__":
+    evolve(
+        Path(sys.argv[2]),
+        int(sys.argv[3]),
+        recipe=Path(sys.argv[1]),
+        workers=int(sys.argv[4]),
+        landscape=Landscape(delay_s=0.02),
+        overrides=("search.plateau.patience=0",),
+    )
