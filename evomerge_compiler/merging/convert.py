@@ -33,14 +33,21 @@ def merge_lora(model_folder: Path, adapter_folder: Path, out: Path) -> None:
 def dequantise_gguf(file: Path, out: Path) -> None:
     """Writes a GGUF file's weights as float32, which holds every GGUF type without loss."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, dtype=torch.float32
-    )
-    model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(out)
+    where = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    # Where there are kernels for it, transformers would leave the weights in their blocks.
+    settings = getattr(transformers, "GgufConfig", None)
+    packed = {"quantization_config": settings(dequantize=True)} if settings else {}
+    read = AutoModelForCausalLM.from_pretrained(**where, **packed, dtype=torch.float32)
+    # A model that was read from GGUF refuses to be saved: its weights go into one that was not.
+    plain = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**where))
+    plain.load_state_dict(read.state_dict(), assign=True)
+    plain.tie_weights()
+    plain.to(torch.float32).save_pretrained(out)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(out)
 
 
 def main(argv: list[str]) -> None:
