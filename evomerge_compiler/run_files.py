@@ -304,7 +304,7 @@ def candidate_genome(text: str, file: str, space: GenomeSpace) -> Genome:
         if not problems:
             return genome
     document = yamlio.parse(text, file=file)
-    if not text.endswith("\n"):
+    if text and not text.endswith("\n"):
         # A file cut inside its last number reads as another number.
         last = text.count("\n") + 1
         column = len(text) - (text.rfind("\n") + 1) + 1

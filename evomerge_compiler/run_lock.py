@@ -17,6 +17,7 @@ from pathlib import Path
 from evomerge_compiler.errors import MissingPrerequisite, RunLocked
 from evomerge_compiler.run_store import machine_error
 
+# Descriptors of lock files that this process has open.
 _held: set[int] = set()
 
 
@@ -47,16 +48,17 @@ def hold(path: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise machine_error(error, path) from error
+    _held.add(descriptor)
     try:
         _take(descriptor, path)
-        _held.add(descriptor)
         _sign(descriptor, path)
         yield
     finally:
+        # A forked child that comes by here has closed it already.
         if descriptor in _held:
             _held.discard(descriptor)
-        # Closing frees the lock. What it says of its holder stays, and counts for nothing.
-        os.close(descriptor)
+            # This frees the lock. What the file says of its holder stays and counts for nothing.
+            os.close(descriptor)
 
 
 def _take(descriptor: int, path: Path) -> None:

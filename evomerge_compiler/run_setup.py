@@ -107,6 +107,8 @@ class RunLock:
         Raises:
             RecipeError: The recipe holds a value that cannot be written back as YAML.
         """
+        import yaml
+
         data = setup.recipe.document.data
         assert isinstance(data, dict)
         lock = cls(
@@ -119,7 +121,7 @@ class RunLock:
         )
         try:
             lock.text()
-        except ValueError as error:
+        except (ValueError, yaml.YAMLError) as error:
             raise RecipeError(
                 f"a value cannot be written as YAML again: {error}",
                 hint="use printable text in names and values",
@@ -252,7 +254,8 @@ def _differences(old: object, new: object, key: str = "") -> Iterator[tuple[str,
 def _shown(value: object) -> str:
     if value is _MISSING:
         return _MISSING
-    return yamlio.scalar_text(value) if isinstance(value, (str, int, float)) else repr(value)
+    plain = value is None or isinstance(value, (str, int, float))
+    return yamlio.scalar_text(value) if plain else repr(value)
 
 
 # -- starting and resuming -----------------------------------------------------------------

@@ -11,6 +11,7 @@ from evomerge_compiler.candidate import (
     Failure,
     Fitness,
     Lineage,
+    Outcome,
     Proposal,
     Score,
     Scores,
@@ -147,18 +148,20 @@ def score_open(run: RunFolder, number: int) -> None:
             run.commit_outcome(stored.id, *result)
 
 
+def best(outcomes: list[Outcome]) -> Outcome:
+    """The outcome with the highest fitness, the first of several."""
+    return max((o for o in outcomes if o.fitness), key=lambda o: o.fitness.value)  # type: ignore[union-attr]
+
+
 def evolve(run: RunFolder, generations: int) -> None:
     """Runs or resumes a search over made-up scores, as a loop would; the run must be held."""
     for number in range(generations):
-        if number in run.sealed_generations():
-            run.outcomes(number)
-            continue
-        if run.open_generation() is None:
-            run.begin_generation(number, proposals(number), {"generation": number})
-        score_open(run, number)
-        run.seal(number, rows(run.candidates(number)))
-        best = max((o for o in run.outcomes(number) if o.fitness), key=lambda o: o.fitness.value)  # type: ignore[union-attr]
-        run.write_best(best)
+        if number not in run.sealed_generations():
+            if run.open_generation() is None:
+                run.begin_generation(number, proposals(number), {"generation": number})
+            score_open(run, number)
+            run.seal(number, rows(run.candidates(number)))
+        run.write_best(best(run.outcomes(number)))
     base, _ = scored(bytes(range(32)))
     if run.baseline("base", "held_out", base.eval_key) is None:
         run.commit_baseline("base", "held_out", base)
@@ -172,3 +175,21 @@ def tree(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and ".evomerge" not in path.parts
     }
+
+
+def finished(folder: Path, generations: int = 2) -> RunFolder:
+    """A run with all its generations sealed, in ``folder/runs/x``."""
+    run = RunFolder.open(folder / "runs" / "x", create_from=setup(project(folder)))
+    with run.hold():
+        evolve(run, generations)
+    return run
+
+
+def with_open(folder: Path, *, scored: bool = True) -> RunFolder:
+    """A run with generation 0 sealed and generation 1 open."""
+    run = finished(folder, 1)
+    with run.hold():
+        run.begin_generation(1, proposals(1), {"generation": 1})
+        if scored:
+            score_open(run, 1)
+    return run
