@@ -71,6 +71,7 @@ def compile_recipe(
     documents = _checked(rendered, world, grammar)
     used = used_aliases(documents)
     donors, errors = donor_rules.choose(recipe, world.facts, used)
+    errors += _idle_weights(recipe)
     errors += _head_errors(recipe, documents, world, donors)
     errors += _depth_errors(recipe, documents, world, grammar)
     if errors:
@@ -245,6 +246,24 @@ def _error(rendered: Rendered, problem: Problem) -> EvomergeError:
     if place is None:
         place = rendering.place_of(rendered, problem.document, problem.path)
     return CompileError(message, hint=problem.hint, place=place)
+
+
+def _idle_weights(recipe: Recipe) -> list[EvomergeError]:
+    """Weights given to models for which the template has no weight gene."""
+    space = recipe.space
+    gene = {**space.fixed_genes, **space.by_name}.get("weight")
+    ranged = space.models if gene is not None and gene.per is not None else ()
+    ranged = () if gene is not None and gene.per == "layer_group" else ranged
+    return [
+        CompileError(
+            f"nothing reads the weight of {alias}",
+            hint=f"template {recipe.template.name!r} has no weight gene with a value for it: "
+            "leave it out",
+            place=recipe.document.place(("models", alias, "weight")),
+        )
+        for alias, spec in recipe.models.items()
+        if spec.weight is not None and alias not in ranged
+    ]
 
 
 def _head_errors(

@@ -236,7 +236,7 @@ def place_of(rendered: Rendered, document: int, path: Sequence[str | int]) -> Pl
     template = rendered.recipe.template
     start, chunk = split(rendered.text)[document]
     whole = yamlio.parse(chunk, file=str(template.path), line_offset=start)
-    line = whole.place(tuple(path), key=True).line
+    line = whole.place(tuple(path), key=bool(path)).line
     places = line_places(rendered.recipe, rendered.genome, rendered.layers)
     return places.get(line) or Place(str(template.path), template.body_line, 1)
 

@@ -268,7 +268,9 @@ def _parse(path: Path, _mtime_ns: int) -> Template:
     header, separator, body = text.partition("\n---\n")
     if not separator:
         raise TemplateError(
-            "expected a header, a line '---', and a body", place=Place(str(path), 1)
+            "expected a header, a line '---', and a body",
+            hint="see a shipped template: evomerge ls templates",
+            place=Place(str(path), 1, 1),
         )
     document = yamlio.parse(header, file=str(path))
     data = document.data

@@ -211,7 +211,8 @@ class _Walker:
         out: dict[str, object] = {}
         for key_node, value_node in pairs:
             at = self._mark(key_node.start_mark)  # type: ignore[attr-defined]
-            key = self.value(key_node, (*path, "\0key"), depth + 1)
+            # Under a path of its own: `(*path, "\0key")` is the place of this mapping's own key.
+            key = self.value(key_node, (*path, "\0name"), depth + 1)
             if isinstance(key, (int, float, bool)) or key is None:
                 # Keys such as `1` or `true` are taken as the words the user typed.
                 key = str(getattr(key_node, "value", key))
