@@ -13,13 +13,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from evomerge_compiler import yamlio
 from evomerge_compiler.errors import MissingPrerequisite, Place, RunDamaged, UsageError
 
 # What `yamlio.write_atomic` leaves when it is killed. Editors' own files (.x.swp) never match.
 _TEMPORARY = re.compile(r"\.[A-Za-z0-9._-]+\.[a-z0-9_]{8}\Z")
+# Parts of paths below the run folder.
 _PART = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_-]{1,16}){0,3}\Z")
 # Names that Windows keeps for devices; a checkout of the run there would fail.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
@@ -81,16 +82,19 @@ class RunStore:
             UsageError: A part of the name is not allowed.
             RunDamaged: A part of it is a symbolic link.
         """
-        path = self.root
-        for part in PurePosixPath(relative).parts:
-            path = path / check_name(part)
+        # Strings, not paths: this is the innermost loop of reading a large run.
+        path = str(self.root)
+        for part in relative.split("/"):
+            if part == "." == relative:
+                break
+            path = f"{path}{os.sep}{check_name(part)}"
             if os.path.islink(path):
                 raise RunDamaged(
                     "expected a plain file or folder, got a symbolic link",
                     hint="remove it: a run folder holds its own files only",
-                    place=Place(str(path)),
+                    place=Place(path),
                 )
-        return path
+        return Path(path)
 
     def read(self, relative: str) -> bytes | None:
         """The file's bytes, or None where there is no such file.
@@ -163,7 +167,7 @@ class RunStore:
             self._make_folder(building)
             folders = {building}
             for name, text in files.items():
-                path = building.joinpath(*map(check_name, PurePosixPath(name).parts))
+                path = building.joinpath(*map(check_name, name.split("/")))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 folders.add(path.parent)
                 with path.open("wb") as stream:
