@@ -112,11 +112,13 @@ class Scores:
         domains: Domain to score, in recipe order.
         eval_key: Identity of the evaluation: merge, tasks, split, arguments, versions.
         items: Domain to per-item results.
+        weights: Hash of the merged tensors that were scored; empty for a model as it is.
     """
 
     domains: Mapping[str, Score]
     eval_key: str
     items: Mapping[str, TaskItems] = field(default_factory=dict, repr=False)
+    weights: str = ""
 
 
 @dataclass(frozen=True)

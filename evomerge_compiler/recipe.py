@@ -6,6 +6,7 @@ search. ``kind: merge`` is one fixed genome; with ``from:`` it is a point of an 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from evomerge_compiler.assets import ZOO_PREFIX, names
 from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeError, did_you_mean
 from evomerge_compiler.gene_spec import is_declaration, read_gene
 from evomerge_compiler.genome import OTHER_TENSORS, Gene, Genome, GenomeSpace
+from evomerge_compiler.recipe_errors import validate
 from evomerge_compiler.recipe_schema import (
     CandidateFile,
     EvaluationSpec,
@@ -138,11 +140,11 @@ def from_document(document: Document, folder: Path) -> Recipe:
     assert isinstance(data, dict)
     kind = data.get("kind", "experiment")
     if kind == "experiment":
-        return _Builder(document, folder).experiment(_validate(ExperimentFile, document))
+        return _Builder(document, folder).experiment(validate(ExperimentFile, document))
     if kind == "merge" and "from" in data:
-        return _candidate(_validate(CandidateFile, document), document, folder)
+        return _candidate(validate(CandidateFile, document), document, folder)
     if kind == "merge":
-        return _Builder(document, folder).merge(_validate(MergeFile, document))
+        return _Builder(document, folder).merge(validate(MergeFile, document))
     raise document.error(
         f"unknown kind {kind!r}",
         ("kind",),
@@ -212,68 +214,6 @@ def _override(document: Document, text: str) -> None:
     if not isinstance(part, dict):
         raise RecipeError(f"{'.'.join(steps[:-1])} holds a single value", place=place)
     part[steps[-1]] = value
-
-
-# --------------------------------------------------------------------------------------
-
-
-def _validate(schema: type[Any], document: Document) -> Any:
-    """The file as a schema object, or all its mistakes with places and near words."""
-    from pydantic import ValidationError
-
-    try:
-        return schema.model_validate(document.data)
-    except ValidationError as error:
-        found = [_translate(schema, document, item) for item in error.errors()]
-        raise ErrorList(found) from None
-
-
-def _translate(schema: type[Any], document: Document, item: Any) -> EvomergeError:
-    loc = tuple(part for part in item["loc"] if part != "[key]")
-    dotted = ".".join(str(part) for part in loc)
-    kind = item["type"]
-    if kind == "extra_forbidden":
-        known = _known_keys(schema, loc[:-1])
-        return document.error(
-            f"unknown key {loc[-1]!r}" + (f" in {'.'.join(map(str, loc[:-1]))}" * (len(loc) > 1)),
-            loc,
-            hint=did_you_mean(str(loc[-1]), known),
-            key=True,
-        )
-    if kind == "missing":
-        return document.error(f"{dotted} is missing", loc[:-1])
-    what = str(item["msg"])
-    what = what[0].lower() + what[1:]
-    hint = None
-    if kind == "literal_error":
-        words = [w.strip("' ") for w in item["ctx"]["expected"].replace(" or ", ",").split(",")]
-        hint = did_you_mean(str(item["input"]), words)
-    shown = item["input"] if isinstance(item["input"], (str, int, float, bool)) else None
-    got = f", got {shown!r}" if shown is not None else ""
-    return document.error(f"{dotted}: {what}{got}", loc, hint=hint, key="[key]" in item["loc"])
-
-
-def _known_keys(schema: Any, path: Sequence[str | int]) -> list[str]:
-    """The keys a schema allows at ``path``, found by walking the annotations."""
-    from typing import get_args
-
-    from pydantic import BaseModel
-
-    def models_in(annotation: Any) -> list[Any]:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return [annotation]
-        return [m for arg in get_args(annotation) for m in models_in(arg)]
-
-    current = [schema]
-    for step in path:
-        following = []
-        for model in current:
-            for name, info in model.model_fields.items():
-                if step == (info.alias or name):
-                    following += models_in(info.annotation)
-        # A key of a mapping (an alias, a domain) stays in the mapping's value type.
-        current = following or current
-    return [info.alias or name for m in current for name, info in m.model_fields.items()]
 
 
 class _Builder:
@@ -429,7 +369,10 @@ class _Builder:
         )
 
     def held(self, shell: GenomeSpace, gene: Gene, value: object) -> object:
-        shaped, wrong = shell.shape(gene, value, self.error, ("genome", gene.name))
+        # A template's range says where to search. A person who fixes a number may step out of
+        # it; what mergekit cannot take is found when the merge is compiled.
+        free = replace(gene, low=-math.inf, high=math.inf) if gene.kind != "choice" else gene
+        shaped, wrong = shell.shape(free, value, self.error, ("genome", gene.name))
         self.problems += wrong
         return shaped
 

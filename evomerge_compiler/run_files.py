@@ -111,6 +111,7 @@ class _ScoresFile(_File):
     stderr: float | None
     domains: dict[str, _ScoreFile]
     eval_key: str
+    weights: str
     genome: str | None = Field(pattern=_SHA256)
     mergekit: str | None = Field(pattern=_SHA256)
     items: str = Field(pattern=_SHA256)
@@ -228,6 +229,7 @@ def scores_texts(scores: Scores, fitness: Fitness | None, belongs: Belongs) -> t
             for domain, s in scores.domains.items()
         },
         "eval_key": scores.eval_key,
+        "weights": scores.weights,
         "genome": belongs.genome,
         "mergekit": belongs.mergekit,
         "items": sha256(items),
@@ -251,7 +253,7 @@ def scores_from(text: str, items: str | None, file: str) -> tuple[Scores, Fitnes
     if data.fitness is not None:
         values = data.fitness if isinstance(data.fitness, list) else [data.fitness]
         fitness = Fitness(tuple(values), data.stderr)
-    scores = Scores(domains, data.eval_key, items_from(items, file))
+    scores = Scores(domains, data.eval_key, items_from(items, file), data.weights)
     return scores, fitness, Belongs(data.genome, data.mergekit)
 
 

@@ -98,7 +98,8 @@ class WandbTracker(Observer):
         # A replayed generation was logged by the process that ran it, unless it died in between.
         if event.number <= self.logged:
             return
-        self.run.log(generation_metrics(event))
+        # The step is named: a resumed offline run would count from 0 again.
+        self.run.log(generation_metrics(event), step=event.number)
         self.logged = event.number
         state = json.dumps({"logged_generation": event.number}) + "\n"
         yamlio.write_atomic(self._state_path(), state)

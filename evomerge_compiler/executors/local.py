@@ -18,7 +18,7 @@ from evomerge_compiler.compiler import MergePlan
 from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
 from evomerge_compiler.executors.base import Job, JobResult, Split
 from evomerge_compiler.executors.pool import Step, Work, drive
-from evomerge_compiler.merging.options import MergeOptions
+from evomerge_compiler.merging.options import MergeOptions, gpu_available
 from evomerge_compiler.merging.sources import materialise
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.model_headers import SourceModel
@@ -118,6 +118,10 @@ class LocalExecutor:
         try:
             merged = yield self._merge(job.plan, sources, out)
             scores, seconds = yield self._evaluate(out, job)
+            scores = {
+                split: replace(found, weights=merged.tensors_sha256)
+                for split, found in scores.items()
+            }
             return JobResult(scores, merge_s=merged.seconds, evaluate_s=seconds)
         finally:
             if not self.settings.keep_models:
@@ -127,6 +131,9 @@ class LocalExecutor:
     def _merge(self, plan: MergePlan, sources: Mapping[str, Path], out: Path) -> Step:
         limit_s = self.settings.timeout_s
         options = replace(self.settings.merge, timeout_s=limit_s, offline=self.settings.offline)
+        if options.cuda is None and options.device is None:
+            # Asked here, once: a worker would have to ask again after each restart.
+            options = replace(options, cuda=gpu_available())
         args = (plan, sources, self.settings.work, out, options)
         kill_s = None if limit_s is None else limit_s + _MERGE_SLACK_S
         return Step("merge", worker.merge_plan, args, kill_s)
