@@ -57,12 +57,9 @@ def score_model(
 def _session(evaluation: EvaluationPlan) -> Session:
     """The session of an evaluation; one is kept, since each holds a model."""
     if evaluation.key not in _sessions:
-        import torch
-
+        # Nothing here imports torch before: the session starts its sandbox first.
         from evomerge_compiler.evaluation.lm_eval import Session
 
-        # As many as the environment says is not enough: torch may have been started by then.
-        torch.set_num_threads(1)
         _sessions.clear()
         _sessions[evaluation.key] = Session(evaluation)
     return _sessions[evaluation.key]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+
+from evomerge_compiler.processes import run_command
 
 PROGRAM = "mergekit-yaml"
 
@@ -85,7 +88,8 @@ def mergekit_argv(
 def gpu_available() -> bool:
     """Whether torch can compute on a CUDA GPU here.
 
-    The driver is asked first: where it knows no GPU, torch need not be imported to say no.
+    The driver is asked first: where it knows no GPU, torch need not be asked. Torch answers in a
+    process of its own, since it may know no CUDA at all, and takes seconds to import.
     """
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -96,6 +100,5 @@ def gpu_available() -> bool:
         return False
     if count.value == 0:
         return False
-    import torch
-
-    return bool(torch.cuda.is_available())
+    program = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return run_command([sys.executable, "-c", program]).returncode == 0

@@ -1,0 +1,127 @@
+"""Ways to make each executor meet good jobs, failing ones, dying ones and ones that hang."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan
+from evomerge_compiler.executors.base import Executor, Job
+from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
+from evomerge_compiler.executors.simulated import Landscape, SimulatedExecutor
+from evomerge_compiler.merge_plan import MergePlan, Stage
+from evomerge_compiler.model_headers import source_model
+from evomerge_compiler.recipe_schema import ModelSpec
+
+# A judge that does what the judged model's folder says. Its grandparent is the worker.
+JUDGE = """
+import json, os, pathlib, signal, sys, time
+model, split = pathlib.Path(sys.argv[1]), sys.argv[2]
+text = (model / "behaviour").read_text() if (model / "behaviour").exists() else "score 0.5"
+kind, _, value = text.partition(" ")
+tried = pathlib.Path(sys.argv[3]) / model.name
+if kind == "crash" or kind == "crash_once" and not tried.exists():
+    tried.touch()
+    supervisor = os.getppid()
+    worker = pathlib.Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1]
+    os.kill(int(worker), signal.SIGKILL)
+if kind == "hang":
+    time.sleep(600)
+if kind == "slow":
+    time.sleep(float(value))
+if kind == "fail":
+    sys.exit("cannot judge this")
+score = float(value) if kind in ("score", "slow") else 0.25
+print(json.dumps({"good": score + (split == "held_out") / 100, "n": 4}))
+"""
+
+
+class Kit(Protocol):
+    """Makes jobs that behave in a certain way, and the executor that runs them."""
+
+    def job(self, name: str, behaviour: str = "score 0.5", **kwargs: Any) -> Job: ...
+
+    def executor(self, n_workers: int, timeout_s: float | None = None) -> Executor: ...
+
+
+def plan(name: str, **values: object) -> MergePlan:
+    """A plan that only a landscape can merge."""
+    key = hashlib.sha256(f"{name}{values}".encode()).hexdigest()
+    return MergePlan(
+        text=name,
+        stages=(Stage("final", {"name": name, **values}, (), key),),
+        models={},
+        merge_key=key,
+        random_seed=1,
+        config_donor="a",
+        tokenizer_donor="a",
+        chat_template_donor=None,
+        n_layers=1,
+        depth_changed=False,
+        notes=(),
+    )
+
+
+class SimulatedKit:
+    """Behaviour is the landscape's, by label."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.by_kind: dict[str, list[str]] = {}
+
+    def job(self, name: str, behaviour: str = "score 0.5", **kwargs: Any) -> Job:
+        kind = behaviour.partition(" ")[0]
+        self.by_kind.setdefault(kind, []).append(name)
+        return Job(name, plan=plan(name, kind=kind), **kwargs)
+
+    def executor(self, n_workers: int, timeout_s: float | None = None) -> Executor:
+        labels = {kind: tuple(names) for kind, names in self.by_kind.items()}
+        landscape = Landscape(
+            crashing=labels.get("crash", ()),
+            crashing_once=str(self.folder) if "crash_once" in labels else "",
+            hanging=labels.get("hang", ()),
+            failing={"crashed": 1.0} if "fail" in labels else {},
+            delay_s=0.2 if "slow" in labels else 0.0,
+        )
+        return SimulatedExecutor(landscape, n_workers=n_workers, timeout_s=timeout_s)
+
+
+class LocalKit:
+    """Behaviour is written into the model, and acted out by an external command."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder = folder
+        self.model = model
+        (folder / "judge.py").write_text(JUDGE)
+        (folder / "tried").mkdir()
+
+    def job(self, name: str, behaviour: str = "score 0.5", **kwargs: Any) -> Job:
+        safe = name.replace("/", "-")
+        model = Path(shutil.copytree(self.model, self.folder / "models" / safe))
+        # Another identity for each: the identity is that of the contents.
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(config | {"label": name}))
+        (model / "behaviour").write_text(behaviour)
+        spec = ModelSpec(path=str(model))
+        return Job(name, model=source_model(safe, spec, self.folder), **kwargs)
+
+    def evaluation(self) -> EvaluationPlan:
+        words = f"{sys.executable} judge.py {{model}} {{split}} tried"
+        task = TaskPlan("judged", f"command: {words}", "good")
+        return EvaluationPlan(tasks=(task,), tasks_hash="x", folder=str(self.folder))
+
+    def settings(self, n_workers: int = 1, timeout_s: float | None = None) -> LocalSettings:
+        return LocalSettings(
+            work=self.folder / "work",
+            recipe_folder=self.folder,
+            n_workers=n_workers,
+            timeout_s=timeout_s,
+            offline=True,
+        )
+
+    def executor(self, n_workers: int, timeout_s: float | None = None) -> Executor:
+        return LocalExecutor(self.evaluation(), self.settings(n_workers, timeout_s))
