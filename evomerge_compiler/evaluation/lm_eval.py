@@ -20,7 +20,14 @@ from typing import Any
 
 from evomerge_compiler.candidate import Score, Scores, TaskItems
 from evomerge_compiler.errors import EvomergeError, RecipeError, WorkFailed
-from evomerge_compiler.evaluation import command, perplexity, resident, task_files
+from evomerge_compiler.evaluation import (
+    command,
+    failures,
+    metered,
+    perplexity,
+    resident,
+    task_files,
+)
 from evomerge_compiler.evaluation.perplexity import TextScore
 from evomerge_compiler.evaluation.results import (
     Evaluation,
@@ -117,7 +124,7 @@ class Session:
             tasks[task.domain] = results
         for domain, score in scores.items():
             if not math.isfinite(score.value):
-                raise resident.non_finite(f"the score of {domain} is not finite")
+                raise failures.non_finite(f"the score of {domain} is not finite")
         key = eval_key(identity, self.plan, split) if identity else ""
         return Evaluation(
             plan=self.plan,
@@ -168,7 +175,7 @@ class Session:
         for group in self._tasks.values():
             chosen += [(loaded, self._select(loaded, split)) for loaded in group]
         _seed()
-        with resident.failures_of_work(f"batch size {self.plan.batch_size}"):
+        with failures.failures_of_work(f"batch size {self.plan.batch_size}"):
             usage = self._ask(chosen)
         judged = iter([_judge(loaded, indices, usage) for loaded, indices in chosen])
         return {key: tuple(next(judged) for _ in group) for key, group in self._tasks.items()}
@@ -193,7 +200,7 @@ class Session:
         length and breaks ties by order, so this gives the batches of ``simple_evaluate``.
 
         Returns:
-            ``id`` of a request to the :class:`~.resident.Usage` of each of its answers.
+            ``id`` of a request to the :class:`~.metered.Usage` of each of its answers.
         """
         lm = self.resident.lm
         by_type: dict[str, list[Any]] = defaultdict(list)
@@ -212,7 +219,7 @@ class Session:
             if kind == "generate_until":
                 recorded = lm.recorder.usage
                 for request in requests:
-                    key = resident.usage_key(*request.args[:2])
+                    key = metered.usage_key(*request.args[:2])
                     usage[id(request)].append(recorded[key].popleft())
         return usage
 
@@ -360,7 +367,7 @@ def _check_answer(request: Any, answer: Any) -> None:
     """lm-eval would take the first choice of a model whose log-probabilities are all NaN."""
     logprob = answer[0] if isinstance(answer, tuple) else answer
     if isinstance(logprob, float) and not math.isfinite(logprob):
-        raise resident.non_finite(f"{request.task_name}: a log-probability is not finite")
+        raise failures.non_finite(f"{request.task_name}: a log-probability is not finite")
 
 
 def _seed() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from evomerge_compiler import assets
 from evomerge_compiler.errors import UsageError
-from evomerge_compiler.evaluation.resident import failures_of_work, non_finite
+from evomerge_compiler.evaluation.failures import failures_of_work, non_finite
 from evomerge_compiler.evaluation.spec import DEFAULT_SALT
 from evomerge_compiler.evaluation.split import is_held_out, item_hash
 
@@ -136,7 +136,7 @@ def coherence(bits: float, parent_bits: Iterable[float]) -> float:
     return min(1.0, math.exp(min(parents) - bits))
 
 
-def default_passages(n_passages: int = DEFAULT_PASSAGES) -> list[Passage]:
+def default_text(n_passages: int = DEFAULT_PASSAGES) -> list[Passage]:
     """Answers that the zoo's models know, behind their prompts: items of the tiny tasks.
 
     Held-out items (of the usual division) are left out, so that a search may use the result.

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from evomerge_compiler.errors import (
     RecipeError,
     did_you_mean,
 )
-from evomerge_compiler.evaluation.resident import quiet_lm_eval
+from evomerge_compiler.evaluation.metered import quiet_lm_eval
 from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, lm_eval_version
 from evomerge_compiler.evaluation.split import item_hash
 
@@ -222,12 +223,19 @@ def no_metric(task: str, metric: str, known: Sequence[str] | Mapping[str, Any]) 
 def _use_caches_only(offline: bool) -> None:
     """Keeps Hugging Face's libraries from asking the network.
 
-    Without this, a data set that is not there costs half a minute of retries.
+    Without this, a data set that is not there costs half a minute of retries. The libraries
+    read the environment when they are imported, so those that are here already are told too.
     """
     if not offline:
         return
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.setdefault(name, "1")
+    for module, name in (
+        ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
+        ("datasets.config", "HF_HUB_OFFLINE"),
+    ):
+        if module in sys.modules:
+            setattr(sys.modules[module], name, True)
 
 
 def _keep_templates() -> None:

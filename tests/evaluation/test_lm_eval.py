@@ -209,10 +209,26 @@ def test_a_corpus_metric_has_item_values_and_no_stderr(toy_models: Mapping[str, 
 
 
 def test_a_tag_is_one_domain_of_several_tasks(toy_models: Mapping[str, Path]) -> None:
-    plan = make_plan({"j": JUDGED})
-    both = dataclasses.replace(plan.tasks[0], task="evomerge_toy_all")
+    tasks = {
+        "both": {**CHOICE, "task": "evomerge_toy_choices"},
+        "one": CHOICE,
+        "two": {**CHOICE, "task": "evomerge_toy_choice_b"},
+    }
+    found = Session(make_plan(tasks)).evaluate(toy_models["a"], "search")
+    both, one, two = (found.scores.domains[name] for name in tasks)
+    assert both.n == one.n + two.n and one.value != two.value
+    assert both.value == pytest.approx((one.value + two.value) / 2)
+    assert one.stderr is not None and two.stderr is not None
+    assert both.stderr == pytest.approx(math.hypot(one.stderr, two.stderr) / 2)
+    items = found.scores.items
+    assert sorted(items["both"].values) == sorted(items["one"].values + items["two"].values)
+    # Equal items asked in two ways fall on the same side, and are still two items.
+    assert len({items[name].item_set for name in tasks}) == 3
+
+
+def test_a_tag_whose_tasks_lack_the_metric() -> None:
     with pytest.raises(RecipeError, match="no metric 'right'"):
-        Session(dataclasses.replace(plan, tasks=(both,)))
+        Session(make_plan({"j": {**JUDGED, "task": "evomerge_toy_all"}}))
 
 
 def test_prefetch_sees_all_answers_at_once(toy_models: Mapping[str, Path]) -> None:
@@ -244,11 +260,13 @@ def test_nothing_is_tokenised_or_built_twice(
 def test_perplexity_uses_the_resident_model(
     session: Session, toy_models: Mapping[str, Path]
 ) -> None:
-    lines = [Passage(line[3:], context=line[:3]) for line in toy_lines() if line[2] == ">"]
-    session.score(toy_models["a"], "search")
+    lines = [Passage(line.partition(">")[2], context=line.split(">")[0]) for line in toy_lines()]
+    session.score(toy_models["b"], "search")
     swaps = session.resident.swaps
-    better, worse = (session.text_score(toy_models[m], lines).bits_per_byte for m in ("a", "b"))
-    assert better < worse and session.resident.swaps == swaps + 2
+    taught = session.text_score(toy_models["a"], lines)
+    assert session.resident.swaps == swaps + 1
+    assert taught.n_bytes == sum(len(passage.text) for passage in lines)
+    assert taught.bits_per_byte < session.text_score(toy_models["deep"], lines).bits_per_byte
 
 
 # --------------------------------------------------------------------------------------
@@ -437,6 +455,16 @@ def test_an_unknown_release_of_lm_eval_is_refused(monkeypatch: pytest.MonkeyPatc
     plan = make_plan({"d": CHOICE})
     monkeypatch.setattr("evomerge_compiler.evaluation.task_files.lm_eval_version", lambda: "0.5.0")
     with pytest.raises(MissingPrerequisite, match=r"lm-eval 0\.5\.0 is installed"):
+        Session(plan)
+
+
+@pytest.mark.long
+def test_stock_tasks_come_from_lm_evals_own_index() -> None:
+    with pytest.raises(RecipeError, match="no task 'gsm8kk'") as caught:
+        Session(make_plan({"d": {**CHOICE, "task": "gsm8kk"}}))
+    assert caught.value.hint == "did you mean 'gsm8k'?"
+    plan = dataclasses.replace(make_plan({"d": {**CHOICE, "task": "gsm8k"}}), offline=True)
+    with pytest.raises(MissingPrerequisite, match="cannot be read"):
         Session(plan)
 
 

@@ -15,7 +15,7 @@ from evomerge_compiler.evaluation.perplexity import (
     Passage,
     bits_per_byte,
     coherence,
-    default_passages,
+    default_text,
     read_text,
 )
 
@@ -116,7 +116,7 @@ def test_coherence_orders_a_ladder_of_noise(name: str) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     clean = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    passages = default_passages()
+    passages = default_text()
 
     def noisy_bits(noise: float) -> float:
         model.load_state_dict(clean)
@@ -148,8 +148,8 @@ def test_a_broken_model_has_no_perplexity() -> None:
 
 
 def test_texts(tmp_path: Path, reader: Any) -> None:
-    passages = default_passages()
-    assert len(passages) == 256 and passages == default_passages(300)[:256]
+    passages = default_text()
+    assert len(passages) == 256 and passages == default_text(300)[:256]
     assert {"math", "py"} <= {passage.context.split(":")[0] for passage in passages}
     assert all(passage.text.endswith("\n") for passage in passages)
     with pytest.raises(UsageError, match="no text file"):
