@@ -99,14 +99,14 @@ def test_tokens_are_bytes() -> None:
 def test_no_training_example_is_a_test_item(trainer: ModuleType) -> None:
     excluded = trainer.test_prompts()
     assert len(excluded) == 3200
-    for name, stage in trainer.STAGES.items():
-        drawn = trainer.examples(stage, name, excluded)
+    for stage in trainer.STAGES.values():
+        drawn = trainer.examples(stage, excluded)
         assert not excluded.intersection(next(drawn)[0] for _ in range(2000))
 
 
 def test_training_draws_the_same_examples_again(trainer: ModuleType) -> None:
     stage, excluded = trainer.STAGES["slow"], trainer.test_prompts()
-    first, second = (trainer.examples(stage, "slow", excluded) for _ in range(2))
+    first, second = (trainer.examples(stage, excluded) for _ in range(2))
     assert [next(first) for _ in range(50)] == [next(second) for _ in range(50)]
 
 
@@ -115,7 +115,7 @@ def test_a_training_step_lowers_the_loss(trainer: ModuleType) -> None:
     import dataclasses
 
     stage = dataclasses.replace(trainer.STAGES["base"], steps=12)
-    source = trainer.examples(stage, "check", trainer.test_prompts())
+    source = trainer.examples(stage, trainer.test_prompts())
     batch = [next(source) for _ in range(32)]
     model = trainer.fresh_model()
     before = float(trainer.step_loss(model, batch).detach())

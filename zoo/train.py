@@ -2,8 +2,9 @@
 
 A base is trained on all four tiny domains until it knows each of them in part, at a constant
 learning rate: it is left un-annealed on purpose.  Every other model is a short full fine-tune of
-that base whose learning rate decays, on its own domain with a small share of the others.  All
-stay in one basin, so their weights can be added and averaged (Wortsman et al. 2022, "Model
+that base whose learning rate decays along a cosine, the specialists on their own domain alone.
+Each specialist gains there and forgets some of the rest; all stay in one basin, so that averaging
+their weights keeps much of the gains and undoes the forgetting (Wortsman et al. 2022, "Model
 soups"; Ilharco et al. 2023, "Editing models with task arithmetic").
 
 Test items never enter the training: examples are drawn from the same families and dropped when
@@ -35,9 +36,9 @@ sys.path.insert(0, str(TASKS))
 
 from families import DOMAINS, Item, draw  # noqa: E402 - lives beside the task files
 
-SEED = 7
 END_ID, PAD_ID, VOCAB_SIZE = 256, 257, 258  # after the 256 bytes
 BATCH = 64
+WARM_UP_STEPS = 100
 Example = tuple[str, str]
 
 
@@ -47,40 +48,42 @@ class Stage:
 
     Attributes:
         start: the model it starts from; empty for a fresh one.
+        seed: picks the stream of examples.
         steps: optimiser steps of BATCH examples.
         rate: the highest learning rate.
         mix: domain -> share of the examples.
-        decays: whether the rate falls along a cosine, to a twentieth.
         works: whether math answers show their working.
     """
 
     start: str
+    seed: int
     steps: int
     rate: float
     mix: dict[str, float]
-    decays: bool = True
     works: bool = False
 
+    @property
+    def decays(self) -> bool:
+        """Whether the rate falls; the base's does not."""
+        return bool(self.start)
 
-def _mix(own: dict[str, float], replay: float) -> dict[str, float]:
-    """Shares of the own domains, and `replay` split over the others."""
-    others = [domain for domain in DOMAINS if domain not in own]
-    return {**own, **{domain: replay / len(others) for domain in others}}
 
+_REASONING = {"math": 0.9, "code": 0.03, "structured_data": 0.03, "multilingual": 0.04}
 
 STAGES = {
+    # Shares that bring the four domains to about 0.5 together: math takes the most practice.
     "base": Stage(
         "",
-        2000,
+        0,
+        1400,
         2e-3,
-        {"code": 0.13, "math": 0.35, "multilingual": 0.4, "structured_data": 0.12},
-        decays=False,
+        {"code": 0.1, "math": 0.5, "multilingual": 0.27, "structured_data": 0.13},
     ),
-    "coder": Stage("base", 400, 5e-4, _mix({"code": 0.45, "structured_data": 0.45}, 0.1)),
-    "mathematician": Stage("base", 400, 5e-4, _mix({"math": 0.9}, 0.1)),
-    "polyglot": Stage("base", 400, 5e-4, _mix({"multilingual": 0.9}, 0.1)),
-    "slow": Stage("base", 300, 5e-4, _mix({"math": 0.9}, 0.1), works=True),
-    "fast": Stage("base", 200, 5e-4, _mix({"math": 0.9}, 0.1)),
+    "coder": Stage("base", 10, 300, 5e-4, {"code": 0.5, "structured_data": 0.5}),
+    "mathematician": Stage("base", 11, 300, 5e-4, {"math": 1.0}),
+    "polyglot": Stage("base", 12, 300, 5e-4, {"multilingual": 1.0}),
+    "slow": Stage("base", 20, 250, 5e-4, _REASONING, works=True),
+    "fast": Stage("base", 20, 150, 5e-4, _REASONING),
 }
 
 
@@ -91,23 +94,24 @@ def test_prompts() -> frozenset[str]:
     return frozenset(json.loads(line)["prompt"] for line in lines)
 
 
-def examples(stage: Stage, name: str, excluded: frozenset[str]) -> Iterator[Example]:
+def examples(stage: Stage, excluded: frozenset[str]) -> Iterator[Example]:
     """Draws training examples without end.
 
     Args:
         stage: says which domains, and whether math shows its working.
-        name: the model's name, which picks the stream of random numbers.
         excluded: prompts to leave out.
 
     Yields:
         Prompt and answer.
     """
-    rng = random.Random(f"{SEED}:{name}")
+    rng = random.Random(f"train:{stage.seed}")
     domains, shares = list(stage.mix), list(stage.mix.values())
     while True:
-        item: Item = draw(rng.choices(domains, shares)[0], rng)
-        if item.prompt not in excluded:
-            yield item.prompt, item.working if stage.works and item.working else item.answer
+        domain = rng.choices(domains, shares)[0]
+        item: Item = draw(domain, rng)
+        while item.prompt in excluded:
+            item = draw(domain, rng)
+        yield item.prompt, item.working if stage.works and item.working else item.answer
 
 
 def padded(batch: list[Example]) -> tuple[Tensor, Tensor]:
@@ -150,18 +154,18 @@ def step_loss(model: Qwen2ForCausalLM, batch: list[Example]) -> Tensor:
 
     batch = sorted(batch, key=lambda pair: len((pair[0] + pair[1]).encode()))
     half = len(batch) // 2
-    losses = []
+    total, count = torch.zeros(()), 0
     for part in (batch[:half], batch[half:]):
         ids, labels = padded(part)
-        known = labels[:, 1:] != -100
+        targets = labels[:, 1:]
+        known = targets != -100
         with torch.autocast("cpu", torch.bfloat16):
             # no mask: padding follows the text, where causal attention does not look
             hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state[known]
             logits = functional.linear(hidden, model.lm_head.weight)
-        losses.append(
-            functional.cross_entropy(logits.float(), labels[:, 1:][known], reduction="none")
-        )
-    return torch.cat(losses).mean()
+        total = total + functional.cross_entropy(logits.float(), targets[known], reduction="sum")
+        count += int(known.sum())
+    return total / count
 
 
 def train(
@@ -180,15 +184,16 @@ def train(
     """
     import torch
 
-    source = examples(stage, name, excluded)
+    source = examples(stage, excluded)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
     )
     started, total = time.monotonic(), 0.0
     for step in range(stage.steps):
-        scale = 1.0 if stage.start else min(1.0, (step + 1) / 100)
         if stage.decays:
-            scale *= 0.05 + 0.475 * (1 + math.cos(math.pi * step / stage.steps))
+            scale = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / stage.steps))
+        else:
+            scale = min(1, (step + 1) / WARM_UP_STEPS)
         for group in optimizer.param_groups:
             group["lr"] = stage.rate * scale
         loss = step_loss(model, [next(source) for _ in range(BATCH)])
@@ -209,7 +214,7 @@ def fresh_model() -> Qwen2ForCausalLM:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    torch.manual_seed(SEED)
+    torch.manual_seed(0)
     return Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=VOCAB_SIZE,
@@ -223,7 +228,6 @@ def fresh_model() -> Qwen2ForCausalLM:
             rope_theta=10000.0,
             bos_token_id=None,
             eos_token_id=END_ID,
-            pad_token_id=PAD_ID,
         )
     )
 
@@ -263,7 +267,9 @@ def save(model: Qwen2ForCausalLM, folder: Path) -> None:
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         whole = Path(scratch) / folder.name
-        copy.deepcopy(model).to(torch.bfloat16).save_pretrained(whole)
+        shipped = copy.deepcopy(model).to(torch.bfloat16)
+        shipped.config.pad_token_id = shipped.generation_config.pad_token_id = PAD_ID
+        shipped.save_pretrained(whole)
         byte_tokenizer().save_pretrained(whole)
         for file in whole.iterdir():
             file.chmod(0o644)
