@@ -203,8 +203,7 @@ def _result_facts(plan: MergePlan) -> ModelFacts:
 def _checked(rendered: Rendered, world: World, grammar: Grammar) -> list[MergeDocument]:
     """The rendered documents, read; raises everything that is wrong with them."""
     known = {SOURCES + alias: facts for alias, facts in world.facts.items()}
-    reserved = [f"{a}.{stage.name}" for a, plan in world.plans.items() for stage in plan.stages]
-    reader = Reader(grammar, known, rendered.recipe.template.methods, reserved)
+    reader = Reader(grammar, known, rendered.recipe.template.methods)
     documents = reader.read(rendered.documents)
     problems = list(reader.problems)
     architecture = _architecture(world, grammar)

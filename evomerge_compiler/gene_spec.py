@@ -55,7 +55,8 @@ class _Reader:
         kinds = [kind for kind in KINDS if kind in self.data]
         if len(kinds) != 1:
             got = " and ".join(kinds) or "none of them"
-            self.wrong(f"expected one of float, int or choice, got {got}")
+            hint = "write for example {float: [0, 1]} or {choice: [a, b]}"
+            self.wrong(f"expected one of float, int or choice, got {got}", hint=hint)
             return None
         kind = kinds[0]
         low, high = 0.0, 1.0
@@ -149,7 +150,7 @@ class _Reader:
                 for index, item in enumerate(part):
                     check(item, (*path, index))
             elif (problem := probe.problem(part)) is not None:
-                self.wrong(problem, *path)
+                self.wrong(problem, *path, hint=probe.remedy())
 
         if value is not None:
             check(value, ("init",))

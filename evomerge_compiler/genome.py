@@ -93,6 +93,12 @@ class Gene:
             return f"expected a number from {self.low:g} to {self.high:g}, got {value!r}"
         return None
 
+    def remedy(self) -> str:
+        """What to do about a value that is none of this gene's."""
+        known = ", ".join(map(str, self.choices))
+        inside = f"write {known}" if self.kind == "choice" else "choose a value inside the range"
+        return f"{inside}, or give gene {self.name!r} another range in the recipe"
+
     def default(self) -> Scalar:
         """The value of a coordinate that ``init`` says nothing about."""
         if self.kind == "choice":
@@ -335,7 +341,7 @@ class GenomeSpace:
             if depth == len(levels):
                 wrong = gene.problem(part)
                 if wrong:
-                    problems.append(error(wrong, path, None))
+                    problems.append(error(wrong, path, gene.remedy()))
                     return gene.default()
                 return gene.quantise(part)  # type: ignore[arg-type]
             keys = levels[depth]

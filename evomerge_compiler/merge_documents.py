@@ -130,7 +130,6 @@ class Reader:
         grammar: What mergekit accepts.
         known: Facts of every input, by reference; stages are added as they are read.
         methods: Methods the template declares.
-        reserved: Stage names that are taken.
     """
 
     def __init__(
@@ -138,12 +137,10 @@ class Reader:
         grammar: Grammar,
         known: Mapping[str, ModelFacts],
         methods: Sequence[str],
-        reserved: Sequence[str] = (),
     ) -> None:
         self.grammar = grammar
         self.known = dict(known)
         self.methods = methods
-        self.reserved = set(reserved)
         self.problems: list[Problem] = []
         self.index = 0
 
@@ -190,7 +187,7 @@ class Reader:
         if not isinstance(name, str) or not name:
             self.wrong("a document before the last one has no name", hint="add name: s1")
             return f"unnamed {self.index}"
-        taken = name in self.known or name in self.reserved or name == FINAL
+        taken = name in self.known or name == FINAL
         if taken or not all(c.isascii() and (c.isalnum() or c in "_-") for c in name):
             hint = "write letters, digits, '_' or '-', and each name once"
             self.wrong(f"{name!r} cannot name a stage", "name", hint=hint, value=True)
@@ -245,18 +242,8 @@ class Reader:
         """A model reference, which must be one of the recipe's models or an earlier stage."""
         if isinstance(value, str) and value in self.known:
             return value
-        known = list(self.known)
-        if not isinstance(value, str):
-            message, hint = (
-                f"expected a model reference, got {value!r}",
-                "print {{ models[0].ref }}",
-            )
-        elif value == FINAL or value in self.reserved:
-            message = f"{value!r} is a stage of another recipe"
-            hint = did_you_mean(value, known)
-        else:
-            message = f"{value!r} is no model of the recipe and no earlier stage"
-            hint = did_you_mean(value, known)
+        message = f"{value!r} is no model of the recipe and no earlier stage"
+        hint = did_you_mean(value, self.known) if isinstance(value, str) else "print a model's ref"
         self.wrong(message, *path, hint=hint, value=True)
         return None
 
@@ -265,7 +252,8 @@ class Reader:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            self.wrong(f"expected a mapping of parameters, got {value!r}", *path, "parameters")
+            hint = "write parameters: {weight: 0.5}"
+            self.wrong(f"expected parameters, got {value!r}", *path, "parameters", hint=hint)
             return {}
         return value
 
@@ -295,13 +283,14 @@ class Reader:
 
     def entries(self, data: object, path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
         if not isinstance(data, list) or not data:
-            self.wrong(f"expected a list of inputs, got {data!r}", *path)
+            self.wrong(f"expected a list, got {data!r}", *path, hint="start each entry with '- '")
             return
         for index, item in enumerate(data):
             if isinstance(item, dict):
                 yield item, (*path, index)
             else:
-                self.wrong(f"expected a mapping, got {item!r}", *path, index)
+                hint = "write for example - model: {{ models[0].ref }}"
+                self.wrong(f"expected a mapping, got {item!r}", *path, index, hint=hint)
 
     def source(self, item: Mapping[str, Any], path: Path) -> Source | None:
         self.keys(item, path, ("model", "layer_range", "parameters"))
@@ -315,7 +304,7 @@ class Reader:
         )
         if not whole_numbers:
             message = f"expected a layer_range [start, end] of whole numbers, got {layers!r}"
-            self.wrong(message, *at, value=True)
+            self.wrong(message, *at, hint="write layer_range: [0, 4]", value=True)
             return None
         if ref is None:
             return None

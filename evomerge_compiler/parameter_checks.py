@@ -169,9 +169,10 @@ class _Checker:
             for index, item in enumerate(value):
                 yield from self.conditional(item, (*path, index))
         elif isinstance(value, list) and not value:
-            self.wrong("expected a value, got an empty list", path)
+            self.wrong("expected a value, got an empty list", path, "write a number")
         elif isinstance(value, list) and any(isinstance(v, (dict, list)) for v in value):
-            self.wrong("a list of settings mixes values and filters", path)
+            hint = "write each as {filter: ..., value: ...}, the last one without a filter"
+            self.wrong("a list of settings mixes values and filters", path, hint)
         else:
             yield Entry(value, None, path)
 
@@ -185,7 +186,8 @@ class _Checker:
         if "value" not in item:
             self.wrong("a setting has no value", path, "write {filter: mlp, value: 0.5}")
         elif name is not None and (not isinstance(name, str) or not name):
-            self.wrong(f"expected part of a tensor's name, got {name!r}", (*path, "filter"))
+            message = f"expected part of a tensor's name, got {name!r}"
+            self.wrong(message, (*path, "filter"), "for example mlp or self_attn")
         else:
             everything = name is None or name == "*"
             yield Entry(item["value"], None if everything else name, (*path, "value"))
@@ -196,7 +198,8 @@ class _Checker:
             path = (*entry.path, index) if entry.is_gradient else entry.path
             problem = value_problem(self.method, parameter, value)
             if problem:
-                self.wrong(problem, path, values=[path])
+                message, hint = problem
+                self.wrong(message, path, hint, values=[path])
         at_document = entry.path[0] == "parameters"
         if entry.is_gradient and at_document and len(self.document.slices) > 1:
             message = f"the gradient of {parameter.name} starts anew in each slice"

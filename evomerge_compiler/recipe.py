@@ -111,7 +111,10 @@ def load(
     document = yamlio.read_file(found)
     data = document.data
     if not isinstance(data, dict):
-        raise document.error("expected a mapping of recipe keys")
+        raise document.error(
+            "expected a mapping of recipe keys",
+            hint="start from a shipped recipe: evomerge cp quickstart mine.yaml",
+        )
     folder, locked_overrides, locked_models = _started_with(found)
     _replace_models(document, data, models or locked_models)
     for text in (*locked_overrides, *overrides):
@@ -234,7 +237,9 @@ class _Builder:
         for index, name in enumerate(file.seeds):
             path = (self.folder / name).resolve()
             if not path.is_file():
-                self.problems.append(self.error(f"no recipe file {name!r}", ("seeds", index)))
+                message = f"no recipe file {name!r}"
+                hint = f"it is looked for in {self.folder}"
+                self.problems.append(self.error(message, ("seeds", index), hint))
             seeds.append(path)
         return self.build(file, "experiment", file.evaluation, file.search, tuple(seeds))
 
@@ -410,7 +415,9 @@ def _candidate(file: CandidateFile, document: Document, folder: Path) -> Recipe:
     """A point of the experiment that ``from:`` names."""
     target = (folder / file.from_).resolve()
     if not target.is_file():
-        raise document.error(f"no recipe at {file.from_!r}", ("from",))
+        raise document.error(
+            f"no recipe at {file.from_!r}", ("from",), hint=f"it is looked for in {folder}"
+        )
     experiment = load(target)
     if experiment.kind != "experiment":
         raise document.error("from: must name an experiment, not a merge", ("from",))

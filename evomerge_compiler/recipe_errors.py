@@ -8,6 +8,26 @@ from typing import Any
 from evomerge_compiler.errors import ErrorList, EvomergeError, did_you_mean
 from evomerge_compiler.yamlio import Document
 
+# Kind of pydantic error, or its first word, to what to do.
+_REMEDIES = {
+    "int": "write a whole number, without quotes",
+    "float": "write a number, without quotes",
+    "bool": "write true or false, without quotes",
+    "string_pattern_mismatch": "use letters, digits, '_' and '-'",
+    "string_too_short": "write some text",
+    "string": "write a word, in quotes if it looks like a number",
+    "list": "write a list: [first, second]",
+    "dict": "write a mapping: {key: value}",
+    "model": "write a mapping: {key: value}",
+    "greater": "choose a value inside the bounds",
+    "less": "choose a value inside the bounds",
+    "too": "choose a length inside the bounds",
+}
+
+
+def _remedy(kind: str) -> str:
+    return _REMEDIES.get(kind) or _REMEDIES.get(kind.split("_")[0], "see evomerge schema")
+
 
 def validate(schema: type[Any], document: Document) -> Any:
     """The file as a schema object.
@@ -37,10 +57,10 @@ def _translate(schema: type[Any], document: Document, item: Any) -> EvomergeErro
             key=True,
         )
     if kind == "missing":
-        return document.error(f"{dotted} is missing", loc[:-1])
+        return document.error(f"{dotted} is missing", loc[:-1], hint=f"add {loc[-1]}: ...")
     what = str(item["msg"])
     what = what[0].lower() + what[1:]
-    hint = None
+    hint = _remedy(kind)
     if kind == "literal_error":
         words = [w.strip("' ") for w in item["ctx"]["expected"].replace(" or ", ",").split(",")]
         hint = did_you_mean(str(item["input"]), words)

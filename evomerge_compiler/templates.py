@@ -101,14 +101,19 @@ class Template:
         try:
             text: str = _environment(self.path.parent).from_string(self.body).render(**context)
         except TemplateSyntaxError as error:
-            raise self._error(str(error.message), error.lineno) from None
+            hint = "see the Jinja template syntax: https://jinja.palletsprojects.com/templates"
+            raise self._error(str(error.message), error.lineno, hint) from None
         except EvomergeError as error:
             # A layout function refused its arguments: say which template line called it.
             if error.place is not None:
                 raise
             raise self._error(error.message, _line_in_body(error), error.hint) from None
         except (JinjaError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise self._error(str(error), _line_in_body(error)) from None
+            hint = (
+                "a body sees g (the genes), models, base, groups, n_layers, dtype, out_dtype "
+                "and layout, and nothing else"
+            )
+            raise self._error(str(error), _line_in_body(error), hint) from None
         if len(text) > MAX_RENDERED_BYTES:
             raise self._error(f"rendered to {len(text)} characters, more than allowed", 1)
         return text
@@ -292,7 +297,7 @@ def _parse(path: Path, _mtime_ns: int) -> Template:
         )
     for key in HEADER_KEYS:
         if key not in data:
-            problems.append(error(f"the header has no {key!r}", (), None))
+            problems.append(error(f"the header has no {key!r}", (), f"add {key}: ..."))
     genes, fixed, numbering, wrong = _read_genes(data.get("genes") or {}, error)
     problems += wrong
     if problems:

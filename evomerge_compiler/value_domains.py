@@ -94,26 +94,33 @@ DOMAINS: Mapping[tuple[str, str], Domain] = {
 }
 
 
-def value_problem(method: Method, parameter: Parameter, value: object) -> str | None:
-    """Why one scalar is no value of a parameter, None if it is one."""
+def value_problem(method: Method, parameter: Parameter, value: object) -> tuple[str, str] | None:
+    """Why one scalar is no value of a parameter and what to do, None if it is one."""
+    name = parameter.name
     if value is None:
-        return None if parameter.nullable else f"{parameter.name} has no value"
-    if parameter.type == "bool":
-        if isinstance(value, bool):
-            return None
-        return f"{parameter.name} is true or false, got {value!r}"
-    if parameter.type == "str":
-        return None if isinstance(value, str) else f"{parameter.name} is a word, got {value!r}"
+        return (
+            None if parameter.nullable else (f"{name} has no value", "write one, or leave it out")
+        )
+    if parameter.type in ("bool", "str"):
+        what, kind = ("true or false", bool) if parameter.type == "bool" else ("a word", str)
+        right = isinstance(value, kind)
+        return None if right else (f"{name} is {what}, got {_yaml(value)}", f"write {what}")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return f"{parameter.name} is a number, got {value!r}"
+        return f"{name} is a number, got {_yaml(value)}", "write a number, without quotes"
     if parameter.type == "int" and not isinstance(value, int):
-        return f"{parameter.name} is a whole number, got {value!r}"
+        return f"{name} is a whole number, got {value!r}", "write it without a fraction"
     if not math.isfinite(value):
-        return f"{parameter.name} is a finite number, got {value!r}"
-    domain = DOMAINS.get((method.name, parameter.name))
+        return f"{name} is a finite number, got {value!r}", "write a plain number"
+    domain = DOMAINS.get((method.name, name))
     if domain is None or domain.holds(value):
         return None
-    return f"{parameter.name} of {method.name} is {domain}, got {value:g}: {domain.why}"
+    message = f"{name} of {method.name} is {domain}, got {value:g}: {domain.why}"
+    return message, f"choose a {name} {domain}"
+
+
+def _yaml(value: object) -> str:
+    """A value as it would stand in YAML, words in quotes."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,11 @@ def parse(text: str, *, file: str = "<text>", line_offset: int = 0) -> Document:
         mark = error.problem_mark or error.context_mark
         at = (mark.line + 1 + line_offset, mark.column + 1) if mark else (1, 1)
         what = " ".join(str(error.problem or error.context or "not YAML").split())
-        raise RecipeError(f"not valid YAML: {what}", place=walker.place(at)) from None
+        raise RecipeError(
+            f"not valid YAML: {what}",
+            hint="look for a bracket, quote or colon here or on the line before",
+            place=walker.place(at),
+        ) from None
     except YAMLError as error:
         what = " ".join(str(error).split())
         raise RecipeError(f"not valid YAML: {what}", place=Place(file)) from None
@@ -247,7 +251,11 @@ class _Walker:
             return _int(text)
         number = _float(text)
         if not math.isfinite(number):
-            raise RecipeError(f"expected a finite number, got {text}", place=self.place(at))
+            raise RecipeError(
+                f"expected a finite number, got {text}",
+                hint="write a plain number such as 0.5",
+                place=self.place(at),
+            )
         return number
 
 
