@@ -79,7 +79,8 @@ def plan(recipe: Recipe, run_dir: Path, generations: int) -> Plan:
         EvomergeError: The recipe does not compile.
     """
     number, plans, done = _next(recipe, run_dir)
-    cache = StageCache(run_dir / "models" / "stages")
+    stages = run_dir / "models" / "stages"
+    cache = StageCache(stages) if stages.is_dir() else None
     steps = tuple(_steps(number, plans, done, cache))
     left = max(0, generations - number)
     candidates = left * len(plans) - len(done)
@@ -128,7 +129,7 @@ def _steps(
     number: int,
     plans: Mapping[str, MergePlan | None],
     done: Mapping[str, str],
-    cache: StageCache,
+    cache: StageCache | None,
 ) -> list[Step]:
     steps: list[Step] = []
     made: dict[str, str] = {}
@@ -143,7 +144,7 @@ def _steps(
             continue
         made[merge.merge_key] = name
         for stage in merge.stages[:-1]:
-            if cache.is_whole(stage.stage_key):
+            if cache is not None and cache.is_whole(stage.stage_key):
                 reason, runs = "stage is in the cache", False
             elif stage.stage_key in made:
                 reason, runs = f"stage is shared with {made[stage.stage_key]}", False

@@ -1,0 +1,281 @@
+"""The command line: help, exit codes, output on the right stream, commands on a simulated run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from simulated_run import QUICKSTART, ROOT, evolve
+
+from evomerge_compiler import cli, errors
+from evomerge_compiler.run_folder import RunFolder
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "toy"
+    evolve(folder, 2, overrides=("search.plateau.patience=0",))
+    return folder
+
+
+def call(*arguments: str | Path) -> int:
+    return cli.run([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_help_with_an_example_and_is_in_the_readme(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(name, "--help") == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: evomerge {name}")
+    assert "Example" in text
+    assert f"`{name}" in README or f"evomerge {name}" in README
+
+
+def test_the_nearest_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("complie", QUICKSTART) == errors.EXIT_BAD_INPUT
+    assert "did you mean 'compile'?" in capsys.readouterr().err
+
+
+def test_compile_prints_generation_0_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("compile", QUICKSTART, "--json") == 0
+    plans = json.loads(capsys.readouterr().out)
+    assert len({plan["merge_key"] for plan in plans.values()}) == 8
+    methods = {
+        (p["stages"][0]["merge_method"], p["stages"][1]["merge_method"]) for p in plans.values()
+    }
+    assert methods == {(a, b) for a in ("linear", "slerp") for b in ("ties", "dare_ties")}
+
+
+def test_compile_writes_a_folder_a_candidate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("compile", QUICKSTART, "-o", tmp_path / "out") == 0
+    files = sorted((tmp_path / "out").rglob("mergekit.yaml"))
+    assert [str(f) for f in files] == capsys.readouterr().out.split()
+    assert len(files) == 8
+    for file in files:
+        text = file.read_text()
+        assert text.startswith("# compiled by evomerge; run in ")
+        assert "mergekit-multi mergekit.yaml" in text.splitlines()[0]
+        assert "--random-seed" in text.splitlines()[0]
+        assert len(list(yaml.safe_load_all(text))) == 3
+
+
+def test_compile_select_set_and_raw(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("compile", QUICKSTART, "--select", "c03", "-S", "genome.density=0.25") == 0
+    documents = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert documents[1]["models"][0]["parameters"]["density"] == 0.25
+    assert call("compile", QUICKSTART, "--select", "c99") == errors.EXIT_BAD_INPUT
+    assert "no candidate 'c99'" in capsys.readouterr().err
+    assert call("compile", QUICKSTART, "--select", "c00", "--raw") == 0
+    assert "merge_method" in capsys.readouterr().out
+
+
+def test_compile_needs_no_network_and_no_models_for_the_real_recipe(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call("compile", ROOT / "recipes" / "qwen-1.5b.yaml", "--json") == 0
+    plans = json.loads(capsys.readouterr().out)
+    assert len(plans) == 8
+    assert all(plan["layers"] == 28 for plan in plans.values())
+    reference = next(iter(plans.values()))["models"]
+    assert any(ref.startswith("deepseek-ai/") for ref in reference.values())
+
+
+def test_a_candidate_compiles_to_its_own_file(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run / "generations/001/c00"
+    assert call("compile", folder / "recipe.yaml", "--json") == 0
+    plan = next(iter(json.loads(capsys.readouterr().out).values()))
+    seed = f"--random-seed {plan['random_seed']} "
+    assert seed in (folder / "mergekit.yaml").read_text().splitlines()[0]
+
+
+def test_validate_says_all_that_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.yaml"
+    text = QUICKSTART.read_text().replace("holdout:", "holdut:")
+    bad.write_text(text.replace("strategy: elite_recovery", "strategi: elite_recovery"))
+    assert call("validate", QUICKSTART, bad) == errors.EXIT_BAD_INPUT
+    captured = capsys.readouterr()
+    assert f"{QUICKSTART}: ok" in captured.out
+    assert "did you mean 'holdout'?" in captured.err
+    assert "did you mean 'strategy'?" in captured.err
+    assert call("validate", bad, "--json") == errors.EXIT_BAD_INPUT
+    found = json.loads(capsys.readouterr().out)[str(bad)]
+    assert len(found) == 2
+    assert all(item["line"] > 0 and item["column"] > 0 and item["help"] for item in found)
+
+
+def test_status_and_show(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("status", run, "--json") == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["sealed_generations"], status["candidates"]) == (2, 16)
+    assert status["ended"] == "generations"
+    assert call("show", run, "--json", "--sort-by", "fitness") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 16
+    assert [r["fitness"] for r in rows] == sorted((r["fitness"] for r in rows), reverse=True)
+    assert rows[0]["fitness"] == status["best_fitness"]
+    assert call("show", run, "--csv", "--gen", "1", "--keep", "fitness") == 0
+    table = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert table[0] == ["id", "fitness"]
+    assert len(table) == 9
+    assert call("show", run, "--md", "--only-changed") == 0
+    assert "| --- |" in capsys.readouterr().out
+    assert call("show", run, "--sort-by", "fitnes") == errors.EXIT_BAD_INPUT
+    assert "did you mean 'fitness'?" in capsys.readouterr().err
+
+
+def test_diff_against_parents_names_the_genes_that_changed(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {c.id: c for c in RunFolder.open(run).candidates(1)}
+    mutant = next(c for c in rows.values() if c.lineage.origin == "mutation")
+    assert call("diff", f"{run}:{mutant.id}", "--json") == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert compared[0]["old"] == str(mutant.lineage.parents[0])
+    kinds = {change["what"] for change in compared[0]["changes"]}
+    assert {"gene", "merge", "score"} <= kinds
+    assert call("diff", f"{run}:000/c00", "000/c00") == 0
+    assert "no difference" in capsys.readouterr().out
+    assert call("diff", f"{run}:000/c00") == errors.EXIT_BAD_INPUT
+
+
+def test_lineage_reaches_generation_0(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("lineage", run, "001/c00", "--json") == 0
+    family = json.loads(capsys.readouterr().out)
+    assert any(name.startswith("000/") for name in family)
+    assert call("lineage", run) == 0
+    assert call("lineage", run, "001/c00", "--mermaid") == 0
+    assert "flowchart TD" in capsys.readouterr().out
+
+
+def test_report_is_one_file_without_network(run: Path, tmp_path: Path) -> None:
+    assert call("report", run, "-o", tmp_path / "r.html") == 0
+    text = (tmp_path / "r.html").read_text()
+    assert "001/c00" in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_a_copied_candidate_needs_nothing_of_its_run(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "found.yaml"
+    assert call("cp", f"{run}:001/c00", target) == 0
+    capsys.readouterr()
+    assert call("compile", target, "--json") == 0
+    own = next(iter(json.loads(capsys.readouterr().out).values()))
+    assert call("compile", run / "generations/001/c00/recipe.yaml", "--json") == 0
+    original = next(iter(json.loads(capsys.readouterr().out).values()))
+    assert own["merge_key"] == original["merge_key"]
+
+
+def test_cp_refuses_what_it_should(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("cp", "quickstart", tmp_path / "mine.yaml") == 0
+    (tmp_path / "mine.yaml").write_text("mine")
+    assert call("cp", "quickstart", tmp_path / "mine.yaml", "-n") == 0
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+    assert call("cp", "quickstrat", tmp_path) == errors.EXIT_BAD_INPUT
+    assert "did you mean 'quickstart'?" in capsys.readouterr().err
+    assert call("cp", "quickstart", tmp_path / "no" / "x.yaml") == errors.EXIT_BAD_INPUT
+    assert call("cp", "quickstart", tmp_path / "no" / "x.yaml", "--make-parents") == 0
+
+
+def test_plan_counts_and_says_why(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("plan", QUICKSTART, "--run-dir", tmp_path / "new", "--gens", "3", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["candidates_left"] == 24
+    assert sum(step["what"] == "evaluate" for step in plan["steps"]) == 8
+    shared = [step for step in plan["steps"] if not step["runs"]]
+    assert shared and all("shared with" in step["reason"] for step in shared)
+    assert plan["disk_bytes"] > plan["ram_bytes"] > 0
+    assert not (tmp_path / "new").exists()
+    assert call("plan", run, "--gens", "3") == 0
+    assert "to come: 1 generations" in capsys.readouterr().out
+
+
+def test_check_gc_and_fork(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("check", run) == 0
+    assert call("fork", f"{run}@001", tmp_path / "branch") == 0
+    assert RunFolder.open(tmp_path / "branch").open_generation() == 1
+    assert call("fork", str(run), tmp_path / "x") == errors.EXIT_BAD_INPUT
+    (tmp_path / "branch/generations/000/c00/scores.yaml").write_text("fitness: 1.0\n")
+    capsys.readouterr()
+    assert call("check", tmp_path / "branch") == errors.EXIT_RUN_DAMAGED
+    assert "c00/scores.yaml: damage" in capsys.readouterr().out
+    (tmp_path / "branch/models/stages").mkdir(parents=True)
+    (tmp_path / "branch/models/stages/x").write_bytes(b"0" * 2_000_000)
+    assert call("gc", tmp_path / "branch", "-n") == 0
+    assert (tmp_path / "branch/models/stages/x").exists()
+    assert call("gc", tmp_path / "branch") == 0
+    assert not (tmp_path / "branch/models/stages/x").exists()
+
+
+def test_a_held_run_exits_4_and_names_the_holder(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunFolder.open(run).hold():
+        assert call("gc", run) == errors.EXIT_RUN_LOCKED
+    assert str(os.getpid()) in capsys.readouterr().err
+
+
+def test_what_does_not_exist_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["status", "nowhere"], ["compile", "no.yaml"], ["evolve", "no.yaml"]):
+        assert call(*arguments) == errors.EXIT_BAD_INPUT
+        assert "no" in capsys.readouterr().err
+
+
+def test_ls_lists_what_ships(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("ls", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"quickstart", "qwen-1.5b"} <= set(found["recipes"])
+    assert len(found["methods"]) == 20
+    assert set(found["methods"]) | {"three_stage", "frankenmerge", "dfs", "ps", "ps_dfs"} == set(
+        found["templates"]
+    )
+    assert set(found["strategies"]) >= {"elite_recovery", "random"}
+    assert "evomerge_tiny_code" in found["evaluators"]
+    assert {"zoo:base", "zoo:coder", "zoo:slow", "zoo:fast"} <= set(found["models"])
+
+
+def test_schema_accepts_every_shipped_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("schema") == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert "ExperimentFile" in schema["$defs"]
+    assert call("schema", "candidate") == 0
+    assert "from" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_the_wheel_holds_all_that_ships(tmp_path: Path) -> None:
+    from hatchling.builders.wheel import WheelBuilder
+
+    wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path)))
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", wheel, str(site)], check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "evomerge_compiler", "ls", "--json"],
+        cwd=elsewhere, env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert "quickstart" in found["recipes"]
+    assert "three_stage" in found["templates"]
+    assert "evomerge_tiny_math" in found["evaluators"]
+    assert str(site) in found["models"]["zoo:base"]
