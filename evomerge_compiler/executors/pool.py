@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evomerge_compiler.candidate import Failure
-from evomerge_compiler.errors import EvomergeError, WorkFailed
+from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, WorkFailed
 from evomerge_compiler.executors.base import Job, JobResult
 from evomerge_compiler.merging.failures import scrub
 from evomerge_compiler.process_pool import WorkerPool
@@ -160,6 +160,11 @@ def as_work_failed(error: BaseException, step: Step | None) -> WorkFailed:
         return error
     if isinstance(error, EvomergeError | CancelledError | KeyboardInterrupt):
         raise error
+    if isinstance(error, ImportError):
+        raise MissingPrerequisite(
+            f"a worker cannot import what it needs: {error}",
+            hint="install evomerge-compiler again, in an environment of its own",
+        ) from error
     # Models and judges can raise anything. One candidate's surprise must not end a night's run,
     # and max_failed_share speaks up when it is no surprise but a bug.
     LOG.warning("unexpected error in %s", step.name if step else "a job", exc_info=error)
