@@ -248,3 +248,22 @@ def test_asking_for_a_gpu_that_is_not_there_is_the_machines_fault(
             options=MergeOptions(cuda=True),
         )  # fmt: skip
     assert error.value.exit_code == 3
+
+
+@pytest.mark.long
+def test_embeddings_follow_the_tokenizer_that_is_named(
+    plans: Any, tmp_path: Path, unequal_models: dict[str, Path]
+) -> None:
+    """mergekit brings rows to the donor's order and count; the donor's weights may be absent."""
+    sources = {"a": unequal_models["tied"], "b": unequal_models["vocab"]}
+    document = plans.stack((A, 0, 4)) | {"tokenizer_source": B}
+    plan = plans.plan([plans.stage("final", document, A)], tokenizer="b", template=None)
+    merged = run_plan(plan, sources, work=tmp_path / "work", out=tmp_path / "out")
+    check_loads(merged.path)
+    rows = read_tensors(merged.path)["model.embed_tokens.weight"].shape[0]
+    assert config(merged.path)["vocab_size"] == rows
+    from transformers import AutoTokenizer
+
+    own, expected = (AutoTokenizer.from_pretrained(p) for p in (merged.path, sources["b"]))
+    assert own.get_vocab() == expected.get_vocab()
+    assert len(own) <= rows
