@@ -74,6 +74,21 @@ def check_parameters(document: MergeDocument, architecture: Architecture | None)
     return _Checker(document, architecture).run()
 
 
+def resolved_parameters(
+    document: MergeDocument, architecture: Architecture
+) -> Iterator[tuple[str, Inputs]]:
+    """Every tensor's name and parameters, as mergekit would plan them."""
+    for name, shared, each in _Checker(document, architecture).resolve_all():
+        yield name, _plain(shared, each)
+
+
+def _plain(shared: Mapping[str, Resolved], each: Sequence[Mapping[str, Resolved]]) -> Inputs:
+    return Inputs(
+        {name: r.value for name, r in shared.items()},
+        [{name: r.value for name, r in values.items()} for values in each],
+    )
+
+
 def architecture_of_tensors(name: str, tensors: Sequence[str]) -> Architecture:
     """An architecture as the names in a model's own files show it, for one mergekit infers."""
     before: dict[str, Tensor] = {}
@@ -119,9 +134,13 @@ class _Checker:
         self.problems.setdefault((message, path), problem)
 
     def run(self) -> list[Problem]:
-        if not self.problems:
-            for values in self.resolve_all():
-                self.check_together(values)
+        seen: set[object] = set()
+        for _, shared, each in self.resolve_all() if not self.problems else ():
+            # Most tensors have the values of another one.
+            key = tuple((r.path, repr(r.value)) for v in (shared, *each) for r in v.values())
+            if key not in seen and not self.problems:
+                seen.add(key)
+                self.check_together(_plain(shared, each), shared, each)
         if not self.problems and self.architecture is not None:
             self.check_unused()
         return list(self.problems.values())
@@ -207,23 +226,23 @@ class _Checker:
 
     # -- what mergekit reads ----------------------------------------------------------------
 
-    def resolve_all(self) -> Iterator[tuple[Inputs, list[dict[str, Resolved]]]]:
-        """The parameters of every tensor; each combination of written values once."""
-        seen: set[tuple[object, ...]] = set()
-        first, last = 0, len(self.document.slices) - 1
+    def resolve_all(self) -> Iterator[tuple[str, dict[str, Resolved], list[dict[str, Resolved]]]]:
+        """For every tensor of the result: name, shared parameters, those of each input."""
+        slices = self.document.slices
         before, after = self.outside()
         for name in before:
-            yield from self.tensor(first, name, None, 0.0, seen)
+            yield self.tensor(0, name, None, 0.0)
         for name in after:
-            yield from self.tensor(last, name, None, 0.0, seen)
+            yield self.tensor(len(slices) - 1, name, None, 0.0)
         made = 0
-        for index, piece in enumerate(self.document.slices):
+        for index, piece in enumerate(slices):
             n_layers = piece.sources[0].end - piece.sources[0].start
             for offset in range(n_layers):
+                # mergekit takes the last value of a gradient for a slice of one layer.
                 t = offset / (n_layers - 1) if n_layers > 1 else 1.0
-                for name in self.layer_patterns():
-                    shown = name.replace("{layer}", str(made))
-                    yield from self.tensor(index, shown, (name, offset), t, seen)
+                for pattern in self.layer_patterns():
+                    shown = pattern.replace("{layer}", str(made))
+                    yield self.tensor(index, shown, (pattern, offset), t)
                 made += 1
 
     def outside(self) -> tuple[list[str], list[str]]:
@@ -238,44 +257,34 @@ class _Checker:
         return [tensor.name for tensor in self.architecture.layer]
 
     def tensor(
-        self,
-        index: int,
-        name: str,
-        layer: tuple[str, int] | None,
-        t: float,
-        seen: set[tuple[object, ...]],
-    ) -> Iterator[tuple[Inputs, list[dict[str, Resolved]]]]:
-        piece = self.document.slices[index]
+        self, index: int, name: str, layer: tuple[str, int] | None, t: float
+    ) -> tuple[str, dict[str, Resolved], list[dict[str, Resolved]]]:
+        """One tensor; ``layer`` is its name pattern and the layer's number in the slice."""
+        parameters = self.method.parameters.values()
         outside = layer is None
         top = (self.slices[index], self.top)
-        shared: dict[str, Resolved] = {}
+        shared = {
+            p.name: self.resolve(p, top, name, t, outside)
+            for p in parameters
+            if p.scope == "shared"
+        }
         each: list[dict[str, Resolved]] = []
-        for parameter in self.method.parameters.values():
-            if parameter.scope == "shared":
-                shared[parameter.name] = self.resolve(parameter, top, name, t, outside)
-        for source in piece.sources:
+        for source in self.document.slices[index].sources:
             if source.ref == self.document.base and self.method.base != "ignored":
                 continue
-            pattern, offset = layer or (name, 0)
-            own = pattern.replace("{layer}", str(source.start + offset)) if layer else name
+            own = name
+            if layer is not None:
+                # Settings of one input go by the input's own name for the tensor.
+                own = layer[0].replace("{layer}", str(source.start + layer[1]))
             scopes = (self.own[index][source.ref], *top)
             each.append(
                 {
                     p.name: self.resolve(p, scopes, own, t, outside)
-                    for p in self.method.parameters.values()
+                    for p in parameters
                     if p.scope != "shared"
                 }
             )
-        paths = [r.path for values in (shared, *each) for r in values.values()]
-        gradients = [r.value for values in (shared, *each) for r in values.values()]
-        key = (*paths, *map(repr, gradients))
-        if key not in seen:
-            seen.add(key)
-            plain = Inputs(
-                {n: r.value for n, r in shared.items()},
-                [{n: r.value for n, r in values.items()} for values in each],
-            )
-            yield plain, [shared, *each]
+        return name, shared, each
 
     def resolve(
         self,
@@ -297,8 +306,6 @@ class _Checker:
                         f"{message}, which would get its first value", entry.path, _OUTSIDE_HINT
                     )
                 value = _at(entry.value, t) if entry.is_gradient else entry.value
-                if value is None and not parameter.nullable:
-                    continue
                 return Resolved(value, entry.path)
         if parameter.required:
             inside = f" for {name}" if name else ""
@@ -309,19 +316,16 @@ class _Checker:
             )
         return Resolved(parameter.default, None)
 
-    def check_together(self, found: tuple[Inputs, list[dict[str, Resolved]]]) -> None:
-        inputs, resolved = found
-        if self.problems:
-            return
+    def check_together(
+        self,
+        inputs: Inputs,
+        shared: Mapping[str, Resolved],
+        each: Sequence[Mapping[str, Resolved]],
+    ) -> None:
         for conflict in conflicts(self.method, inputs):
-            tables = [resolved[index + 1] for index in conflict.inputs] or [resolved[0]]
-            paths = [
-                table[name].path
-                for table in tables
-                for name in conflict.parameters
-                if name in table
-            ]
-            written = [path for path in paths if path is not None]
+            tables = [each[index] for index in conflict.inputs] or [shared]
+            found = [table[n].path for table in tables for n in conflict.parameters if n in table]
+            written = [path for path in found if path is not None]
             at = written[0] if written else ("merge_method",)
             self.wrong(conflict.message, at, conflict.hint, written)
 

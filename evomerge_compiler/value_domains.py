@@ -98,9 +98,8 @@ def value_problem(method: Method, parameter: Parameter, value: object) -> tuple[
     """Why one scalar is no value of a parameter and what to do, None if it is one."""
     name = parameter.name
     if value is None:
-        return (
-            None if parameter.nullable else (f"{name} has no value", "write one, or leave it out")
-        )
+        # mergekit has parameters that default to null and takes null from no file.
+        return f"{name} has no value", "write one, or leave the parameter out"
     if parameter.type in ("bool", "str"):
         what, kind = ("true or false", bool) if parameter.type == "bool" else ("a word", str)
         right = isinstance(value, kind)
