@@ -20,7 +20,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,10 @@ from evomerge_compiler.errors import (
     did_you_mean,
 )
 from evomerge_compiler.evaluation.spec import (
-    COMMAND_PREFIX,
     PLUGIN_PREFIX,
     EvaluationPlan,
     TaskPlan,
+    command_words,
 )
 from evomerge_compiler.evaluation.split import Split
 from evomerge_compiler.processes import run_command, worker_environment
@@ -69,7 +68,7 @@ def score(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Sc
 
 
 def _command(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Any:
-    words = shlex.split(task.task[len(COMMAND_PREFIX) :])
+    words = command_words(task.task)
     filled = {"{model}": str(model.resolve()), "{split}": split}
     argv = []
     for word in words:

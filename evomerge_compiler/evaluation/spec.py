@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -32,6 +33,7 @@ _HASHED_SUFFIXES = frozenset((
     ".yaml", ".yml", ".py", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow",
     ".gz", ".j2",
 ))  # fmt: skip
+_SCRIPT_SUFFIXES = _HASHED_SUFFIXES | {".sh", ".pl", ".rb", ".js", ".R"}
 # They say where and how fast, and nothing about what is asked.
 _NOT_IN_KEY = frozenset(("include_paths", "device", "offline", "timeout_s", "unsafe_code"))
 
@@ -321,15 +323,32 @@ def hash_tasks(tasks: Sequence[TaskPlan], local: Mapping[str, LocalTask], folder
                 for path in _files(root)
             ]
         elif task.task.startswith(COMMAND_PREFIX):
-            words = task.task[len(COMMAND_PREFIX) :].split()
-            if not words:
-                raise RecipeError("command: names no program")
-            named = [folder / word for word in words]
-            digests = [_file_sha256(path) for path in named if path.is_file()]
+            named = [folder / word for word in command_words(task.task)]
+            digests = [
+                _file_sha256(path)
+                for path in named
+                if path.suffix in _SCRIPT_SUFFIXES and path.is_file()
+            ]
         else:
             digests = []
         lines.append("\n".join([task.task, *digests]))
     return _sha256("\n\n".join(lines))
+
+
+def command_words(task: str) -> list[str]:
+    """The words of ``command: ...``, split as a shell does.
+
+    Raises:
+        RecipeError: There are none, or a quote is not closed.
+    """
+    text = task[len(COMMAND_PREFIX) :]
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise RecipeError(f"the command {text.strip()!r} cannot be read: {error}") from None
+    if not words:
+        raise RecipeError("command: names no program")
+    return words
 
 
 class _Tolerant(yaml.SafeLoader):

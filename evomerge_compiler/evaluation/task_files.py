@@ -169,28 +169,51 @@ def build_requests(loaded: LoadedTask, plan: EvaluationPlan, lm: Any) -> None:
 
     Raises:
         MissingPrerequisite: A chat template is asked for and the model has none.
+        RecipeError: A prompt cannot be made, or an answer would fill the context.
     """
     task = loaded.task
+    _check_lengths(loaded, lm.max_length)
     task.set_fewshot_seed(FEWSHOT_SEED)
     if plan.apply_chat_template and not getattr(lm.tokenizer, "chat_template", None):
         raise MissingPrerequisite(
             "apply_chat_template is set and the model has no chat template",
             hint="name a donor: chat_template: ALIAS, or set apply_chat_template: false",
         )
-    with quiet_lm_eval(), _no_progress_bar():
-        task.build_all_requests(
-            system_instruction=plan.system_instruction,
-            apply_chat_template=plan.apply_chat_template,
-            # As simple_evaluate does; lm-eval's evaluate has another default.
-            fewshot_as_multiturn=True,
-            chat_template=lm.apply_chat_template if plan.apply_chat_template else None,
-        )
+    try:
+        with quiet_lm_eval(), _no_progress_bar():
+            task.build_all_requests(
+                system_instruction=plan.system_instruction,
+                apply_chat_template=plan.apply_chat_template,
+                # As simple_evaluate does; lm-eval's evaluate has another default.
+                fewshot_as_multiturn=True,
+                chat_template=lm.apply_chat_template if plan.apply_chat_template else None,
+            )
+    except Exception as error:  # templates and functions of task files, chat templates
+        raise RecipeError(
+            f"task {loaded.name!r}: a prompt cannot be made: {type(error).__name__}: {error}"
+        ) from error
     requests: dict[int, list[Any]] = defaultdict(list)
     for request in task.instances:
         requests[request.doc_id].append(request)
     for group in requests.values():
         group.sort(key=lambda request: request.idx)
     loaded.requests = dict(requests)
+
+
+def _check_lengths(loaded: LoadedTask, max_length: int) -> None:
+    """lm-eval asserts this in the middle of a batch."""
+    if loaded.task.get_config("output_type") != "generate_until":
+        return
+    arguments = loaded.task.get_config("generation_kwargs") or {}
+    names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+    longest = next((arguments[name] for name in names if name in arguments), None)
+    longest = 256 if longest is None else int(longest)  # lm-eval's default
+    if longest >= max_length:
+        raise RecipeError(
+            f"task {loaded.name!r} generates up to {longest} tokens, which leaves no room for a "
+            f"prompt in {max_length}",
+            hint="lower gen_kwargs: {max_gen_toks: ...}, or raise max_length",
+        )
 
 
 def check_metric(loaded: LoadedTask, wanted: TaskPlan) -> None:

@@ -137,6 +137,8 @@ def test_mistakes(folder: Path) -> None:
         plan(folder, include_path=["nowhere"])
     with pytest.raises(RecipeError, match="names no program"):
         plan(folder, task="command: ")
+    with pytest.raises(RecipeError, match="No closing quotation"):
+        plan(folder, task="command: python 'judge.py {model}")
 
 
 def test_a_command_counts_by_its_files(folder: Path) -> None:
