@@ -249,25 +249,28 @@ def config_facts(
     Raises:
         RecipeError: The configuration lacks what every decoder has.
     """
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else None
-    body: Mapping[str, Any] = {**config, **(text or {})}
-    missing = [k for k in ("num_hidden_layers", "hidden_size", "vocab_size") if k not in body]
+    inner = config.get("text_config")
+    body: Mapping[str, Any] = {**config, **(inner if isinstance(inner, dict) else {})}
     architectures = config.get("architectures")
-    if missing or not architectures:
-        what = ", ".join(missing) or "architectures"
+    counts = ("num_hidden_layers", "hidden_size", "vocab_size")
+    wrong = [key for key in counts if type(body.get(key)) is not int or body[key] < 1]
+    if not isinstance(architectures, list) or not architectures:
+        wrong.append("architectures")
+    if wrong:
         raise RecipeError(
-            f"config.json has no {what}", hint="evomerge merges decoder language models"
+            f"the model's configuration has no usable {', '.join(wrong)}",
+            hint="evomerge merges decoder language models",
         )
     model_type = body.get("model_type")
     tied = body.get("tie_word_embeddings")
     if tied is None:
         tied = model_type in _TIED_BY_DEFAULT or bool(tensors and HEAD not in tensors)
     return ModelFacts(
-        architecture=str(architectures[0]),
+        architecture=str(body["architectures"][0]),
         model_type=model_type,
-        num_hidden_layers=int(body["num_hidden_layers"]),
-        hidden_size=int(body["hidden_size"]),
-        vocab_size=int(body["vocab_size"]),
+        num_hidden_layers=body["num_hidden_layers"],
+        hidden_size=body["hidden_size"],
+        vocab_size=body["vocab_size"],
         tie_word_embeddings=bool(tied),
         intermediate_size=body.get("intermediate_size"),
         num_attention_heads=body.get("num_attention_heads"),
@@ -288,6 +291,8 @@ def _number(value: object) -> float | None:
 def _rope(config: Mapping[str, Any]) -> str | None:
     """Rotary settings as canonical text, from either of the two ways transformers wrote them."""
     settings = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(settings, dict):
+        settings = {"rope_type": str(settings)}
     theta = settings.get("rope_theta", config.get("rope_theta"))
     if theta is None and not settings:
         return None
