@@ -64,7 +64,7 @@ def test_cut_files_of_a_finished_run(whole: Path) -> None:
 
 @pytest.mark.long
 def test_files_of_a_finished_run_cut_at_many_bytes(whole: Path) -> None:
-    find_all_cuts(whole, 100)
+    find_all_cuts(whole, 40)
 
 
 def test_removed_files_of_a_finished_run(whole: Path) -> None:
@@ -80,9 +80,16 @@ def test_removed_files_of_a_finished_run(whole: Path) -> None:
         (whole / name).write_bytes(raw)
 
 
-@pytest.mark.parametrize("n_seeds", [2, pytest.param(200, marks=pytest.mark.long)])
-def test_flipped_bits_are_all_found(whole: Path, n_seeds: int) -> None:
-    for seed in range(n_seeds):
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        range(2),
+        *(pytest.param(range(n, n + 40), marks=pytest.mark.long) for n in range(0, 200, 40)),
+    ],
+    ids=str,
+)
+def test_flipped_bits_are_all_found(whole: Path, seeds: range) -> None:
+    for seed in seeds:
         draw = random.Random(seed)
         for name, raw in toys.tree(whole).items():
             altered = bytearray(raw)
@@ -98,7 +105,7 @@ def resume(root: Path, folder: Path) -> None:
         toys.evolve(run, 2)
 
 
-@pytest.mark.parametrize("n", [1, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("n", [1, pytest.param(25, marks=pytest.mark.long)])
 def test_cut_files_of_an_open_generation_are_made_again_or_refused(tmp_path: Path, n: int) -> None:
     wanted = toys.tree(toys.finished(tmp_path / "whole").root)
     start = toys.with_open(tmp_path / "open").root
