@@ -1,8 +1,13 @@
 """evomerge: compile, run and evolve mergekit merges from YAML recipes."""
 
-from importlib.metadata import PackageNotFoundError, version
 
-try:
-    __version__ = version("evomerge-compiler")
-except PackageNotFoundError:  # a checkout that is not installed
-    __version__ = "0+unknown"
+def __getattr__(name: str) -> str:
+    """``__version__``, looked up when it is asked for: reading metadata costs start-up time."""
+    if name != "__version__":
+        raise AttributeError(name)
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("evomerge-compiler")
+    except PackageNotFoundError:
+        return "0+unknown"  # a checkout that is not installed

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomerge_compiler import __version__
+import evomerge_compiler
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.errors import RunDamaged, UsageError
@@ -114,7 +114,9 @@ def _front_matter(named: Mapping[str, str]) -> str:
 
 
 def _origin(recipe: Recipe, run: RunFolder | None, candidate: StoredCandidate | None) -> str:
-    text = f"Merged by [mergekit] from a recipe compiled by evomerge {__version__}"
+    text = (
+        f"Merged by [mergekit] from a recipe compiled by evomerge {evomerge_compiler.__version__}"
+    )
     if run is not None and candidate is not None:
         text += f"; candidate {candidate.id} of the run `{run.name}`"
     text += f", template `{recipe.template.name}`."

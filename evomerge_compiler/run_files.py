@@ -196,7 +196,7 @@ def rounded_scores(scores: Scores, fitness: Fitness | None) -> tuple[Scores, Fit
         domain: TaskItems(i.item_set, tuple(rounded(v) for v in i.values), tuple(i.tokens))
         for domain, i in scores.items.items()
     }
-    clean = Scores(domains, scores.eval_key, per_item)
+    clean = Scores(domains, scores.eval_key, per_item, scores.weights)
     if fitness is None:
         return clean, None
     _must_be_finite("the fitness", *fitness.objectives, fitness.stderr)

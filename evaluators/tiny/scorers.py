@@ -92,12 +92,29 @@ def score_code(row: Row, results: list[str]) -> dict[str, float]:
     """
     from evomerge_compiler.evaluation import sandbox
 
-    calls = tuple(tuple(arguments) for arguments in json.loads(row["calls"]))
-    source = f"def solution({row['argument']}):\n    return {results[0].strip()}\n"
-    program = sandbox.Program(source=source, function="solution", calls=calls)
-    [run] = sandbox.shared().run([program], timeout_s=TIMEOUT_S)
+    [run] = sandbox.shared().run([_program(row, results[0])], timeout_s=TIMEOUT_S)
     right = run.status == "ok" and same(list(run.values), json.loads(row["expected"]))
     return {"pass_at_1": float(right)}
+
+
+def _program(row: Row, text: str) -> Any:
+    from evomerge_compiler.evaluation.sandbox import Program
+
+    calls = tuple(tuple(arguments) for arguments in json.loads(row["calls"]))
+    source = f"def solution({row['argument']}):\n    return {text.strip()}\n"
+    return Program(source=source, function="solution", calls=calls)
+
+
+def _run_ahead(pairs: list[tuple[Row, str]]) -> None:
+    """Runs all programs of a task at once; the sandbox remembers, and uses all its workers."""
+    from evomerge_compiler.evaluation import sandbox
+
+    programs = [_program(row, text) for row, text in pairs]
+    sandbox.shared().run(programs, timeout_s=TIMEOUT_S)
+
+
+# evomerge calls this with all answers before it scores the first; plain lm-eval does not.
+score_code.prefetch = _run_ahead  # type: ignore[attr-defined]
 
 
 def score_math(row: Row, results: list[str]) -> dict[str, float]:

@@ -1,0 +1,138 @@
+"""Real transformers, merged by mergekit-yaml, scored by lm-eval: the command line end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from simulated_run import QUICKSTART, digest
+
+from evomerge_compiler.candidate import CandidateId
+from evomerge_compiler.run_folder import RunFolder
+
+# Few items and candidates: what is tested is that all parts are real and fit together.
+SMALL = ["--limit", "12", "-S", "search.plateau.patience=0"]
+TINY = ["--limit", "6", "-S", "search.plateau.patience=0", "-S", "search.population=2"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "evomerge_compiler", *map(str, arguments)]
+
+
+def evomerge(*arguments: object, code: int = 0) -> str:
+    done = subprocess.run(
+        command(*arguments), env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("real") / "run"
+    text = evomerge("evolve", QUICKSTART, "--run-dir", folder, "--gens", 1, *TINY)
+    for word in ("held-out items", "search items", "base", "uniform", "winner 000/", " ± "):
+        assert word in text
+    assert f"Winner: {folder}/generations/000/c0" in text
+    return folder
+
+
+def test_the_run_is_whole_and_its_candidates_are_scored(run: Path) -> None:
+    assert "ok" in evomerge("check", run)
+    outcomes = RunFolder.open(run).outcomes(0)
+    assert len(outcomes) == 2
+    for outcome in outcomes:
+        assert outcome.scores is not None
+        assert all(score.n == 6 for score in outcome.scores.domains.values())
+        assert len(outcome.scores.weights) == 64
+        assert all(len(items.tokens) == 6 for items in outcome.scores.items.values())
+
+
+def test_the_exported_winner_loads_and_reproduces_its_scores(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "winner"
+    exported = json.loads(evomerge("export", run, out, "--json"))
+    assert exported["verified"] is True
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    with torch.no_grad():
+        logits = model(**tokenizer("1+1=", return_tensors="pt")).logits
+    assert torch.isfinite(logits).all()
+    scored = json.loads(
+        evomerge("evaluate", out, "--recipe", QUICKSTART, "--split", "search", "--limit", 6,
+                 "--json")
+    )  # fmt: skip
+    best = RunFolder.open(run).candidate(CandidateId.parse(exported["id"]))
+    assert best.scores is not None
+    found = scored["evomerge"]["domains"]
+    assert {d: round(found[d]["value"], 6) for d in found} == {
+        d: score.value for d, score in best.scores.domains.items()
+    }
+    card = (out / "README.md").read_text()
+    assert exported["id"] in card and "Lineage" in card and "held-out" in card
+
+
+def test_a_candidate_runs_under_mergekit_in_the_run_folder(run: Path, tmp_path: Path) -> None:
+    """The compiled file is what its first line says it is."""
+    text = (run / "generations/000/c00/mergekit.yaml").read_text()
+    (run / "mergekit.yaml").write_text(text)
+    try:
+        argv = text.splitlines()[0].split(":  ", 1)[1].split()
+        program = Path(sys.executable).with_name(argv[0])
+        replaced = [str(tmp_path / "OUT") if word == "OUT" else word for word in argv[1:]]
+        replaced = [str(tmp_path / "st") if w == "models/stages" else w for w in replaced]
+        subprocess.run([str(program), *replaced], cwd=run, env=ENVIRONMENT, check=True)
+    finally:
+        (run / "mergekit.yaml").unlink()
+    from evomerge_compiler.merging.weights import tensors_sha256
+
+    stored = RunFolder.open(run).candidate(CandidateId(0, 0))
+    assert stored.scores is not None
+    assert tensors_sha256(tmp_path / "OUT") == stored.scores.weights
+
+
+@pytest.mark.long
+def test_one_worker_and_two_give_the_same_tree(tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        evomerge("evolve", QUICKSTART, "--run-dir", tmp_path / f"j{jobs}", "--gens", 2,
+                 "-j", jobs, *SMALL)  # fmt: skip
+    assert digest(tmp_path / "j1") == digest(tmp_path / "j2")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_twenty_kills_of_a_real_run_leave_the_tree_of_an_unbroken_one(tmp_path: Path) -> None:
+    unbroken, run = tmp_path / "unbroken", tmp_path / "run"
+    arguments = ["evolve", QUICKSTART, "--gens", 2, "-j", 2, *SMALL]
+    started = time.monotonic()
+    evomerge(*arguments, "--run-dir", unbroken)
+    whole_s = time.monotonic() - started
+    dice, kills = random.Random(7), 0
+    for _ in range(200):
+        process = subprocess.Popen(
+            command(*arguments, "--run-dir", run), env=ENVIRONMENT, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            # After the twentieth kill the run may end in peace.
+            limit_s = 8 + dice.random() * whole_s / 4 if kills < 20 else None
+            assert process.wait(timeout=limit_s) == 0
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        if kills >= 20:
+            break
+    assert kills >= 20
+    assert digest(run) == digest(unbroken)
