@@ -140,30 +140,35 @@ def _value(score: Mapping[str, Any]) -> str:
 
 
 def _verdict(final: Mapping[str, Any], run: Path) -> str:
-    against = final.get("winner_against", {}).get(final["best_parent"])
-    if against is None:
+    against = final.get("winner_against", {})
+    if final["best_parent"] not in against:
         return "There is no winner to compare."
+    parent = against[final["best_parent"]]
+    lines = [
+        _comparison("the best parent", parent),
+        f"On search items it looked {parent['optimism']:+.3f} different from that: "
+        "selection optimism.",
+    ]
+    if "uniform" in against:
+        lines.append(_comparison("the uniform merge", against["uniform"]))
+    folder = run / "generations" / final["winner"]
+    return "\n".join([*lines, f"Winner: {folder}", f"Export it: evomerge export {run} OUT"])
+
+
+def _comparison(other: str, against: Mapping[str, Any]) -> str:
+    """One sentence that says plainly whether the winner is better on held-out items."""
     held = against["held_out"]
-    interval = f"95 % interval {held['low']:+.3f} to {held['high']:+.3f}, paired, {_p(held)}"
     if against["better"]:
-        lead = f"The winner beats the best parent by {held['difference']:.3f} on held-out items"
+        lead = f"The winner beats {other} by {held['difference']:.3f} on held-out items"
     elif held["high"] < 0:
-        lead = f"The winner is worse than the best parent by {-held['difference']:.3f} held-out"
+        lead = f"The winner is worse than {other} by {-held['difference']:.3f} on held-out items"
     else:
         lead = (
-            f"No gain is shown: the winner differs from the best parent by "
-            f"{held['difference']:+.3f} on held-out items"
+            f"No gain over {other} is shown: the winner differs by {held['difference']:+.3f} "
+            "on held-out items"
         )
-    folder = run / "generations" / final["winner"]
-    return "\n".join(
-        [
-            f"{lead} ({interval}).",
-            f"On search items it looked {against['optimism']:+.3f} different from that: "
-            "selection optimism.",
-            f"Winner: {folder}",
-            f"Export it: evomerge export {run} OUT",
-        ]
-    )
+    interval = f"95 % interval {held['low']:+.3f} to {held['high']:+.3f}, paired, {_p(held)}"
+    return f"{lead} ({interval})."
 
 
 def _p(lead: Mapping[str, Any]) -> str:
