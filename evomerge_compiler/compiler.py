@@ -37,6 +37,7 @@ from evomerge_compiler.plan_building import World, build_plan, used_aliases
 from evomerge_compiler.recipe import RECIPE_SUFFIXES, Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
 from evomerge_compiler.rendering import SOURCES, Rendered
+from evomerge_compiler.tensor_checks import tensor_errors
 
 __all__ = [
     "MergePlan",
@@ -71,6 +72,7 @@ def compile_recipe(
     documents = _checked(rendered, world, grammar)
     used = used_aliases(documents)
     donors, errors = donor_rules.choose(recipe, world.facts, used)
+    errors += tensor_errors(recipe, world.sources, _architecture(world, grammar))
     errors += _idle_weights(recipe)
     errors += _head_errors(recipe, documents, world, donors)
     errors += _depth_errors(recipe, documents, world, grammar)

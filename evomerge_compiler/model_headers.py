@@ -49,6 +49,7 @@ class ModelFacts:
         chat_template: Hash of the template, ``""`` for none, ``"?"`` for one that is unknown.
         vocabulary: Hash of token to row number.
         has_head: Whether the weights hold a head of their own.
+        quantisation: How the weights are quantised, None when they are not.
     """
 
     architecture: str
@@ -66,6 +67,7 @@ class ModelFacts:
     chat_template: str | None = None
     vocabulary: str | None = None
     has_head: bool = True
+    quantisation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -281,7 +283,13 @@ def config_facts(
         chat_template=tokenizer.get("chat_template"),
         vocabulary=tokenizer.get("vocabulary"),
         has_head=HEAD in tensors if tensors else not tied,
+        quantisation=_quantisation(config),
     )
+
+
+def _quantisation(config: Mapping[str, Any]) -> str | None:
+    found = config.get("quantization_config")
+    return str(found.get("quant_method", "unknown")) if isinstance(found, dict) else None
 
 
 def _number(value: object) -> float | None:

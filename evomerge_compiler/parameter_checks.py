@@ -208,8 +208,17 @@ class _Checker:
             message = f"expected part of a tensor's name, got {name!r}"
             self.wrong(message, (*path, "filter"), "for example mlp or self_attn")
         else:
+            self.check_layer_filter(name, path)
             everything = name is None or name == "*"
             yield Entry(item["value"], None if everything else name, (*path, "value"))
+
+    def check_layer_filter(self, name: str | None, path: Path) -> None:
+        """A filter such as ``layers.1`` is also part of ``layers.10``."""
+        match = re.search(r"layers\.(\d+)$", name or "")
+        depth = max(source.end for piece in self.document.slices for source in piece.sources)
+        if match and depth > 10 * int(match[1]) > 0:
+            message = f"the filter {name!r} also takes layer {match[1]}0"
+            self.wrong(message, (*path, "filter"), f"write {name}. with a dot at the end")
 
     def check_entry(self, parameter: Parameter, entry: Entry) -> None:
         values = entry.value if entry.is_gradient else [entry.value]

@@ -145,11 +145,12 @@ def write_header_model(folder: Path, *, drop: tuple[str, ...] = (), **config: ob
         folder: Where it is written.
         drop: Names of files that are left out.
         **config: Keys of its configuration; ``vocab`` is the list of its tokens,
-            ``chat_template`` its chat template.
+            ``chat_template`` its chat template, ``shapes`` odd tensors (None for a missing one).
     """
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = config.pop("vocab", [chr(97 + i) for i in range(20)])
     template = config.pop("chat_template", None)
+    odd = config.pop("shapes", {})
     settings: dict[str, object] = {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",
@@ -170,6 +171,8 @@ def write_header_model(folder: Path, *, drop: tuple[str, ...] = (), **config: ob
         shapes["lm_head.weight"] = [rows, hidden]
     for layer in range(int(str(settings["num_hidden_layers"]))):
         shapes[f"model.layers.{layer}.input_layernorm.weight"] = [hidden]
+    assert isinstance(odd, dict)
+    shapes = {name: shape for name, shape in {**shapes, **odd}.items() if shape is not None}
     files = {
         "config.json": json.dumps(settings).encode(),
         "model.safetensors": safetensors_bytes(shapes),

@@ -44,6 +44,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "rows": {"vocab_size": 32},
         "words": {"vocab": [chr(100 + i) for i in range(20)]},
         "chat": {"chat_template": "{{ messages }}"},
+        "tall": {"num_hidden_layers": 12},
+        "quantised": {"quantization_config": {"quant_method": "gptq"}},
+        "other_shape": {"shapes": {"model.layers.2.input_layernorm.weight": [4]}},
+        "missing": {"shapes": {"model.layers.3.input_layernorm.weight": None}},
         "strange": {"architectures": ["StrangeForCausalLM"], "model_type": "strange"},
     }
     for name, settings in odd.items():

@@ -161,4 +161,4 @@ def test_what_compiles_can_be_planned(
             plan_with_mergekit(plan.text)
         except Exception as error:
             pytest.fail(f"mergekit refuses what compiled: {error}\n{plan.text}")
-    assert good > 5 and bad > 5
+    assert good and bad
