@@ -8,15 +8,17 @@ only when it changed nothing around any of several genomes in which it was activ
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from evomerge_compiler import rendering
 from evomerge_compiler.errors import CompileError, EvomergeError, Place
-from evomerge_compiler.genome import Coordinate, Genome
+from evomerge_compiler.genome import Coordinate, Genome, GenomeSpace
 from evomerge_compiler.recipe import Recipe
-from evomerge_compiler.rendering import Rendered
 
 PROBES = 24
+# A gene of more values than this is probed for each model, group and filter, not for each triple.
+MANY = 48
 
 
 def dead_genes(recipe: Recipe, layers: Mapping[str, int]) -> list[EvomergeError]:
@@ -26,21 +28,15 @@ def dead_genes(recipe: Recipe, layers: Mapping[str, int]) -> list[EvomergeError]
         recipe: An experiment, or a merge (whose genes are all fixed, so that there is nothing
             to find).
         layers: Alias to number of layers, of every model.
-
-    Raises:
-        EvomergeError: The recipe's own genome does not render.
     """
     space = recipe.space
-    unproven = dict(enumerate(space.coordinates))
+    unproven = dict(_probed(space))
     tried: set[int] = set()
     source = random.Random(0)
     for probe in range(PROBES):
         genome = recipe.genome if probe == 0 else rendering.sample(space, source)
-        try:
-            around = rendering.render(recipe, genome, layers)
-        except EvomergeError:
-            if probe == 0:
-                raise
+        around = _printed(recipe, genome, layers)
+        if around.content is None:
             continue
         active = set(space.active_coordinates(around.genome))
         for index in [i for i in unproven if i in active]:
@@ -52,21 +48,45 @@ def dead_genes(recipe: Recipe, layers: Mapping[str, int]) -> list[EvomergeError]
     return _errors(recipe, {i: c for i, c in unproven.items() if i in tried})
 
 
-def _changes(around: Rendered, coordinate: Coordinate) -> bool:
-    """Whether another value of a coordinate gives other documents, or is refused."""
-    space = around.recipe.space
-    for genome in rendering.variants(space, around.genome, coordinate):
-        if _documents(around, genome) != around.documents:
-            return True
-    return False
+def _probed(space: GenomeSpace) -> Iterator[tuple[int, Coordinate]]:
+    """The coordinates that are probed, with their indices."""
+    by_gene: dict[str, list[tuple[int, Coordinate]]] = {}
+    for index, coordinate in enumerate(space.coordinates):
+        by_gene.setdefault(coordinate.gene.name, []).append((index, coordinate))
+    for found in by_gene.values():
+        seen: set[object] = set()
+        for index, coordinate in found:
+            steps = set(enumerate(coordinate.path[1:]))
+            if len(found) <= MANY or steps - seen:
+                seen |= steps
+                yield index, coordinate
 
 
-def _documents(around: Rendered, genome: Genome) -> object:
+def _changes(around: _Printed, coordinate: Coordinate) -> bool:
+    """Whether another value of a coordinate prints another text, or is refused."""
+    variants = rendering.variants(around.recipe.space, around.genome, coordinate)
+    return any(_printed(around.recipe, genome, around.layers) != around for genome in variants)
+
+
+@dataclass(frozen=True)
+class _Printed:
+    """What a genome prints; comments do not count."""
+
+    recipe: Recipe = field(compare=False)
+    genome: Genome = field(compare=False)
+    layers: Mapping[str, int] = field(compare=False)
+    content: object
+
+
+def _printed(recipe: Recipe, genome: Genome, layers: Mapping[str, int]) -> _Printed:
     try:
-        return rendering.render(around.recipe, genome, around.layers).documents
+        content: object = rendering.render_text(recipe, genome, layers)
+        if "#" in str(content):
+            content = rendering.render(recipe, genome, layers).documents
     except EvomergeError:
-        # A layout that refuses the value reads it.
-        return None
+        # A layout that refuses a value reads it.
+        content = None
+    return _Printed(recipe, genome, layers, content)
 
 
 def _errors(recipe: Recipe, dead: dict[int, Coordinate]) -> list[EvomergeError]:
@@ -74,7 +94,7 @@ def _errors(recipe: Recipe, dead: dict[int, Coordinate]) -> list[EvomergeError]:
     out: list[EvomergeError] = []
     for gene in dict.fromkeys(c.gene.name for c in dead.values()):
         mine = [c for c in dead.values() if c.gene.name == gene]
-        whole = len(mine) == sum(c.gene.name == gene for c in recipe.space.coordinates)
+        whole = len(mine) == sum(c.gene.name == gene for _, c in _probed(recipe.space))
         what = f"gene {gene!r}" if whole else ", ".join(c.label for c in mine)
         verb = "changes" if whole or len(mine) == 1 else "change"
         declared = rendering.gene_place(recipe, (gene,))
