@@ -15,7 +15,7 @@ from evomerge_compiler.genome import Genome
 Origin = Literal[
     "initial", "sampled", "mutation", "crossover", "elite", "seed", "edited", "proposed"
 ]
-_ID = re.compile(r"(\d{3,6})/c(\d{2,5})\Z")
+_ID = re.compile(r"([0-9]{3,6})/c([0-9]{2,5})\Z")
 
 
 @dataclass(frozen=True, order=True)

@@ -30,6 +30,7 @@ from evomerge_compiler.model_headers import (
     FactsDisagree,
     ModelFacts,
     SourceModel,
+    anywhere,
     source_model,
 )
 from evomerge_compiler.parameter_checks import architecture_of_tensors, check_parameters
@@ -120,7 +121,12 @@ def gather(recipe: Recipe, _within: tuple[Path, ...] = ()) -> World:
             if spec.path.endswith(RECIPE_SUFFIXES):
                 plan = _composed(recipe, alias, spec, _within)
                 plans[alias] = plan
-                sources |= {f"{alias}.{name}": model for name, model in plan.models.items()}
+                # Paths of an inner recipe are relative to its own folder.
+                inside = (recipe.folder / spec.path).resolve().parent
+                sources |= {
+                    f"{alias}.{name}": replace(model, spec=anywhere(model.spec, inside))
+                    for name, model in plan.models.items()
+                }
                 facts[alias] = _result_facts(plan)
             else:
                 _check_reference(spec)

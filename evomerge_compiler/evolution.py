@@ -146,7 +146,8 @@ class Evolution:
 
     def _generation(self, number: int) -> None:
         if self.folder.open_generation() == number:
-            self._check_asked(number, self._ask(number))
+            stored = self.folder.candidates(number, strict=False)
+            self._check_asked(number, self._ask(number), stored)
         else:
             self._begin(number)
         stored = self.folder.candidates(number)
@@ -170,8 +171,9 @@ class Evolution:
         return arrange(proposals)
 
     def _replay(self, number: int) -> None:
-        self._check_asked(number, self._ask(number))
-        self._add(number, self.folder.outcomes(number), replayed=True)
+        stored = self.folder.candidates(number)
+        self._check_asked(number, self._ask(number), stored)
+        self._add(number, [candidate.outcome for candidate in stored], replayed=True)
 
     def _add(self, number: int, outcomes: Sequence[Outcome], *, replayed: bool) -> None:
         self.strategy.tell(number, outcomes)
@@ -182,13 +184,14 @@ class Evolution:
             self.folder.write_best(best)
         self._tell_observers(GenerationSealed(number, outcomes, best, replayed))
 
-    def _check_asked(self, number: int, proposals: Sequence[Proposal]) -> None:
+    def _check_asked(
+        self, number: int, proposals: Sequence[Proposal], stored: Sequence[StoredCandidate]
+    ) -> None:
         """The genomes asked for again must be those on record: a free check of the whole past.
 
         Raises:
             RunDamaged: They differ, so the files and this version of evomerge do not agree.
         """
-        stored = self.folder.candidates(number, strict=False)
         asked = [p.lineage.asked for p in proposals if p.lineage.origin != "seed"]
         # A seed file may have been edited since; the folder holds what it was.
         recorded = [c.lineage.asked for c in stored if c.lineage.operator != SEED_OPERATOR]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.assets import ZOO_PREFIX, zoo_model
-from evomerge_compiler.errors import EvomergeError, RecipeError
+from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, RecipeError
 from evomerge_compiler.gguf_header import read_gguf_config
 from evomerge_compiler.recipe_schema import Facts, ModelSpec
 from evomerge_compiler.source_files import (
@@ -104,6 +104,7 @@ def source_model(alias: str, spec: ModelSpec, folder: Path) -> SourceModel:
     Raises:
         RecipeError: It cannot be found, is no model mergekit can read, or contradicts the
             stated facts. The error has no place; the caller knows the recipe.
+        MissingPrerequisite: It is on the hub and nothing is known of it here.
     """
     located = locate(spec, folder)
     if located is None:
@@ -135,10 +136,27 @@ def _not_here(spec: ModelSpec) -> EvomergeError:
             hint="write a folder, a GGUF file, a hub id (owner/name), or zoo:NAME",
         )
     what = spec.path + (f" at {spec.revision}" if spec.revision else "")
-    return RecipeError(
+    return MissingPrerequisite(
         f"{what} is not on this machine and the recipe states no facts about it",
         hint=f"fetch it with `hf download {spec.path}`, or add facts: to the model",
     )
+
+
+def anywhere(spec: ModelSpec, folder: Path) -> ModelSpec:
+    """A spec whose local paths are absolute, for use outside the recipe that it stands in.
+
+    Args:
+        spec: What the recipe says of the model.
+        folder: What relative paths in that recipe are relative to.
+    """
+
+    def absolute(path: str) -> str:
+        local = Path(os.path.expanduser(path))
+        found = not path.startswith(ZOO_PREFIX) and (folder / local).exists()
+        return str((folder / local).resolve()) if found else path
+
+    lora = None if spec.lora is None else absolute(spec.lora)
+    return spec.model_copy(update={"path": absolute(spec.path), "lora": lora})
 
 
 # --------------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ _STANDARD_TAGS = {
 }
 # YAML 1.1 words and shapes that PyYAML would not read as the plain string they look like.
 _WORDS_1_1 = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ""}
+# Characters that PyYAML refuses, or takes for line breaks, unless they are escaped.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./+@()-]*(?: [A-Za-z0-9_./+@()-]+)*\Z")
 _NUMBER_LIKE = re.compile(r"(?=.*[0-9])[-+.0-9_:a-fxo]+\Z|[-+]?\.(inf|nan)\Z", re.IGNORECASE)
 
@@ -375,7 +377,8 @@ def scalar_text(value: object) -> str:
     special = value.lower() in _WORDS_1_1 or _NUMBER_LIKE.match(value)
     if _PLAIN.match(value) and not special:
         return value
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\x7f")
+    quoted = json.dumps(value, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
 def float_text(value: float) -> str:
