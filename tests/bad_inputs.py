@@ -179,8 +179,6 @@ def model_cases() -> list[Case]:
              pair("../a/config.json")),
         Case("a damaged GGUF", "../damaged.gguf", "damaged GGUF", "fetch it again",
              pair("../damaged.gguf")),
-        Case("hub id with no facts", "owner/name", "states no facts", "facts:",
-             pair("owner/name")),
         Case("LoRA in mergekit's spelling", "owner/x+owner/y", "a LoRA", "lora: owner/y",
              pair("owner/x+owner/y")),
         Case("revision in mergekit's spelling", "owner/x@main", "a revision", "revision: main",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bad_inputs import SCORED, Case, all_cases
 from compile_kit import write_template
-from conftest import write_header_model
+from model_builders import write_header_model
 
 from evomerge_compiler import processes
 from evomerge_compiler.cli import run

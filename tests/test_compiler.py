@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from compile_kit import compile_file, write_recipe, write_template
-from conftest import build_model, write_header_model
+from model_builders import build_model, write_header_model
 
 from evomerge_compiler import recipe, rendering
 from evomerge_compiler.compiler import check_dead_genes, compile_recipe, gather, render_raw
@@ -487,6 +487,37 @@ def test_mergekit_multi_understands_composed_stages(
     # The parts of a recipe are the same stages inside another one.
     alone = compile_file(tmp_path / "child.yaml")
     assert [s.stage_key for s in alone.stages] == [s.stage_key for s in plan.stages[:3]]
+
+
+def test_models_of_an_inner_recipe_are_found_from_outside_it(
+    header_models: SimpleNamespace, tmp_path: Path
+) -> None:
+    inner = tmp_path / "inner"
+    shutil.copytree(header_models.a, inner / "m")
+    write_recipe(
+        inner,
+        models={"x": "{path: m}", "y": header_models.b},
+        template="linear",
+        name="child.yaml",
+    )
+    path = write_recipe(
+        tmp_path,
+        models={"child": "{path: inner/child.yaml}", "c": header_models.c},
+        template="linear",
+    )
+    plan = compile_file(path)
+    assert plan.models["child.x"].spec.path == str((inner / "m").resolve())
+
+
+def test_a_hub_model_of_which_nothing_is_known_is_a_missing_prerequisite(
+    header_models: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    models = {"a": header_models.a, "x": "{path: owner/name}"}
+    error = error_of(write_recipe(tmp_path, models=models, template="linear"))
+    assert error.exit_code == 3
+    assert error.hint is not None and "hf download owner/name" in error.hint
+    assert error.place is not None and error.place.line == 4
 
 
 def test_a_candidate_is_a_model_like_any_other(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import safetensors_bytes, write_header_model
+from model_builders import safetensors_bytes, write_header_model
 
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.gguf_header import read_gguf_config
