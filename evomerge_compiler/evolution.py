@@ -37,7 +37,7 @@ from evomerge_compiler.events import (
 from evomerge_compiler.executors.base import Executor, Job, JobResult
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
-from evomerge_compiler.run_tables import PopulationRow
+from evomerge_compiler.run_folder.tables import PopulationRow
 from evomerge_compiler.strategies import Strategy
 from evomerge_compiler.strategies.base import ranked
 from evomerge_compiler.strategies.factory import build

@@ -32,7 +32,7 @@ from evomerge_compiler.model_headers import source_model
 from evomerge_compiler.planning import TimingLog
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
-from evomerge_compiler.run_setup import RunSetup
+from evomerge_compiler.run_folder.setup import RunSetup
 
 MODELS = "models"
 # A change in one of these may change scores: it stops a resumed run until it is accepted.

@@ -20,7 +20,7 @@ from evomerge_compiler.candidate import (
 )
 from evomerge_compiler.genome import Genome
 from evomerge_compiler.run_folder import RunFolder, RunSetup, StoredCandidate
-from evomerge_compiler.run_tables import PopulationRow
+from evomerge_compiler.run_folder.tables import PopulationRow
 
 RECIPE = """\
 # A comment that stays.

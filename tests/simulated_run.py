@@ -15,7 +15,7 @@ from evomerge_compiler.events import Observer
 from evomerge_compiler.evolution import Ending, Evolution
 from evomerge_compiler.executors.simulated import Landscape, SimulatedExecutor
 from evomerge_compiler.run_folder import RunFolder
-from evomerge_compiler.run_setup import RunSetup
+from evomerge_compiler.run_folder.setup import RunSetup
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "recipes" / "quickstart.yaml"

@@ -22,7 +22,7 @@ from evomerge_compiler.evolution import arrange, on_plateau
 from evomerge_compiler.executors.simulated import Landscape
 from evomerge_compiler.genome import Genome
 from evomerge_compiler.run_folder import RunFolder
-from evomerge_compiler.run_fork import fork
+from evomerge_compiler.run_folder.fork import fork
 
 NO_PLATEAU = ("search.plateau.patience=0",)
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evomerge_compiler import recipe as recipes
-from evomerge_compiler import run_files as files
-from evomerge_compiler import run_tables as tables
 from evomerge_compiler.candidate import CandidateId, Fitness, Lineage, Score, Scores, TaskItems
 from evomerge_compiler.errors import EvomergeError, RunDamaged
 from evomerge_compiler.genome import Genome, GenomeSpace
+from evomerge_compiler.run_folder import files as files
+from evomerge_compiler.run_folder import tables as tables
 
 names = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=12)
 numbers = st.floats(-1e6, 1e6)

@@ -14,15 +14,14 @@ from evomerge_compiler.candidate import CandidateId, Failure, Fitness, Score, Sc
 from evomerge_compiler.errors import (
     ErrorList,
     EvomergeError,
-    RecipeError,
     RunDamaged,
     UsageError,
     WorkFailed,
 )
-from evomerge_compiler.run_check import check, gc
 from evomerge_compiler.run_folder import RunFolder
-from evomerge_compiler.run_fork import fork
-from evomerge_compiler.run_setup import MAY_CHANGE
+from evomerge_compiler.run_folder.check import check, gc
+from evomerge_compiler.run_folder.fork import fork
+from evomerge_compiler.run_folder.setup import MAY_CHANGE
 
 FIRST = CandidateId(1, 0)
 
@@ -589,11 +588,11 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("code", ["85", "80"])
-def test_text_that_yaml_cannot_hold_is_an_error_of_the_recipe(tmp_path: Path, code: str) -> None:
+def test_unprintable_text_of_a_recipe_survives_in_the_lock(tmp_path: Path, code: str) -> None:
     path = toys.project(tmp_path, toys.RECIPE.replace("toy_code", f'"a\\x{code}b"'))
-    with pytest.raises(RecipeError, match="cannot be written as YAML"):
-        RunFolder.open(tmp_path / "runs" / "x", create_from=toys.setup(path))
-    assert not (tmp_path / "runs").exists()
+    RunFolder.open(tmp_path / "runs" / "x", create_from=toys.setup(path))
+    held = str(RunFolder.open(tmp_path / "runs" / "x").lock.recipe)
+    assert f"a\\x{code}b" in held
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -13,7 +13,7 @@ from evomerge_compiler.errors import EXIT_OK, EXIT_RUN_DAMAGED
 @json_option
 def command(run: str, as_json: bool) -> int:
     """Verify every file of a run against its seals and check lines. Exit 5 if one is wrong."""
-    from evomerge_compiler.run_check import check
+    from evomerge_compiler.run_folder.check import check
 
     findings = check(run_path(run))
     damage = [finding for finding in findings if finding.level == "damage"]

@@ -15,8 +15,8 @@ from evomerge_compiler.errors import UsageError
 @click.argument("destination", type=click.Path(path_type=Path), metavar="DEST")
 def command(source: str, destination: Path) -> None:
     """Start a new run from a generation of an old one; GEN is open again, for hand edits."""
-    from evomerge_compiler import run_fork
-    from evomerge_compiler.run_files import parse_generation
+    from evomerge_compiler.run_folder import fork as run_fork
+    from evomerge_compiler.run_folder.files import parse_generation
 
     run, at, generation = source.rpartition("@")
     if not at:

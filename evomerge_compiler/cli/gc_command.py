@@ -12,7 +12,7 @@ from evomerge_compiler.cli.common import run_path
 @click.option("-n", "--dry-run", is_flag=True, help="Only say how much.")
 def command(run: str, dry_run: bool) -> None:
     """Free the disk space that a run can rebuild: merged stages, downloads, caches."""
-    from evomerge_compiler.run_check import gc
+    from evomerge_compiler.run_folder.check import gc
 
     freed = gc(run_path(run), dry_run=dry_run)
     click.echo(f"{'would free' if dry_run else 'freed'} {freed / 2**20:.1f} MiB")

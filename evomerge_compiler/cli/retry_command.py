@@ -33,7 +33,7 @@ def command(
     from evomerge_compiler import launch
     from evomerge_compiler.cli import progress
     from evomerge_compiler.run_folder import RunFolder
-    from evomerge_compiler.run_fork import fork
+    from evomerge_compiler.run_folder.fork import fork
 
     folder = RunFolder.open(run_path(run))
     number = folder.open_generation()

@@ -10,8 +10,8 @@ import pytest
 import run_folder_toys as toys
 
 from evomerge_compiler.errors import EvomergeError, RunDamaged
-from evomerge_compiler.run_check import check
 from evomerge_compiler.run_folder import RunFolder
+from evomerge_compiler.run_folder.check import check
 
 # What people may change in an open run: seen, and no damage.
 NOTES = {".gitignore", ".gitattributes", "recipe.yaml"}

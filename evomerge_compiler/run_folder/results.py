@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from evomerge_compiler import run_files as files
 from evomerge_compiler.candidate import Outcome, Scores
 from evomerge_compiler.errors import RunDamaged, UsageError
-from evomerge_compiler.run_candidates import folder_of
-from evomerge_compiler.run_store import RunStore
-from evomerge_compiler.run_tables import damaged, decoded, rounded
+from evomerge_compiler.run_folder import files as files
+from evomerge_compiler.run_folder.candidates import folder_of
+from evomerge_compiler.run_folder.store import RunStore
+from evomerge_compiler.run_folder.tables import damaged, decoded, rounded
 
 _BASELINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from evomerge_compiler import run_files as files
 from evomerge_compiler.candidate import (
     CandidateId,
     Failure,
@@ -22,9 +21,10 @@ from evomerge_compiler.candidate import (
 )
 from evomerge_compiler.errors import EvomergeError, Place, RecipeError, RunDamaged
 from evomerge_compiler.genome import Genome, GenomeSpace
-from evomerge_compiler.run_files import Belongs
-from evomerge_compiler.run_store import RunStore
-from evomerge_compiler.run_tables import damaged, decoded, sha256
+from evomerge_compiler.run_folder import files as files
+from evomerge_compiler.run_folder.files import Belongs
+from evomerge_compiler.run_folder.store import RunStore
+from evomerge_compiler.run_folder.tables import damaged, decoded, sha256
 from evomerge_compiler.yamlio import MAX_FILE_BYTES
 
 CANDIDATE_FILES = (

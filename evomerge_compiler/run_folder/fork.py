@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from evomerge_compiler.errors import UsageError
-from evomerge_compiler.run_candidates import CANDIDATE_FILES
-from evomerge_compiler.run_folder import GENERATIONS, RunFolder
-from evomerge_compiler.run_store import RunStore, check_new_name, machine_error
-from evomerge_compiler.run_tables import damaged
+from evomerge_compiler.run_folder.candidates import CANDIDATE_FILES
+from evomerge_compiler.run_folder.folder import GENERATIONS, RunFolder
+from evomerge_compiler.run_folder.store import RunStore, check_new_name, machine_error
+from evomerge_compiler.run_folder.tables import damaged
 from evomerge_compiler.yamlio import sync_folder
 
 

@@ -18,9 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler import recipe as recipes
-from evomerge_compiler import run_files as files
-from evomerge_compiler import run_lock
-from evomerge_compiler import run_tables as tables
 from evomerge_compiler.candidate import (
     CandidateId,
     Failure,
@@ -31,14 +28,17 @@ from evomerge_compiler.candidate import (
 )
 from evomerge_compiler.errors import ErrorList, Place, RunDamaged, UsageError
 from evomerge_compiler.recipe import Recipe
-from evomerge_compiler.run_candidates import (
+from evomerge_compiler.run_folder import files as files
+from evomerge_compiler.run_folder import lock as run_lock
+from evomerge_compiler.run_folder import tables as tables
+from evomerge_compiler.run_folder.candidates import (
     CANDIDATE_FILES,
     CandidateFiles,
     StoredCandidate,
     folder_of,
 )
-from evomerge_compiler.run_results import RunResults, plain_rounded
-from evomerge_compiler.run_setup import (
+from evomerge_compiler.run_folder.results import RunResults, plain_rounded
+from evomerge_compiler.run_folder.setup import (
     LOCK_FILE,
     RunLock,
     RunSetup,
@@ -47,8 +47,8 @@ from evomerge_compiler.run_setup import (
     refuse_recipe,
     start,
 )
-from evomerge_compiler.run_store import RunStore
-from evomerge_compiler.run_tables import PopulationRow, damaged, sha256
+from evomerge_compiler.run_folder.store import RunStore
+from evomerge_compiler.run_folder.tables import PopulationRow, damaged, sha256
 
 __all__ = ["PopulationRow", "RunFolder", "RunLock", "RunSetup", "StoredCandidate"]
 

@@ -12,11 +12,11 @@ from typing import Literal
 
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.errors import ErrorList, EvomergeError, RunDamaged
-from evomerge_compiler.run_candidates import CANDIDATE_FILES
-from evomerge_compiler.run_folder import GENERATION_NAME, GENERATIONS, SLOT_NAME, RunFolder
-from evomerge_compiler.run_setup import GITATTRIBUTES, GITIGNORE, LOCK_FILE
-from evomerge_compiler.run_store import machine_error
-from evomerge_compiler.run_tables import sha256
+from evomerge_compiler.run_folder.candidates import CANDIDATE_FILES
+from evomerge_compiler.run_folder.folder import GENERATION_NAME, GENERATIONS, SLOT_NAME, RunFolder
+from evomerge_compiler.run_folder.setup import GITATTRIBUTES, GITIGNORE, LOCK_FILE
+from evomerge_compiler.run_folder.store import machine_error
+from evomerge_compiler.run_folder.tables import sha256
 
 _ROOT_FILES = (
     ".gitattributes",

@@ -36,7 +36,7 @@ from evomerge_compiler.errors import (
     WorkFailed,
     did_you_mean,
 )
-from evomerge_compiler.run_tables import (
+from evomerge_compiler.run_folder.tables import (
     damaged,
     items_from,
     items_text,

@@ -16,13 +16,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from evomerge_compiler import yamlio
-from evomerge_compiler.errors import Place, RecipeError, RunDamaged, UsageError
+from evomerge_compiler.errors import Place, RunDamaged, UsageError
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.recipe_schema import ExperimentFile
-from evomerge_compiler.run_files import checked_data, checked_text
-from evomerge_compiler.run_lock import hold
-from evomerge_compiler.run_store import RunStore, check_new_name
-from evomerge_compiler.run_tables import decoded, sha256
+from evomerge_compiler.run_folder.files import checked_data, checked_text
+from evomerge_compiler.run_folder.lock import hold
+from evomerge_compiler.run_folder.store import RunStore, check_new_name
+from evomerge_compiler.run_folder.tables import decoded, sha256
 
 FORMAT = 1
 LOCK_FILE = Path(".evomerge") / "lock"
@@ -102,16 +102,11 @@ class RunLock:
 
     @classmethod
     def of(cls, setup: RunSetup, root: Path) -> RunLock:
-        """The lock of a new run.
-
-        Raises:
-            RecipeError: The recipe holds a value that cannot be written back as YAML.
-        """
-        import yaml
+        """The lock of a new run."""
 
         data = setup.recipe.document.data
         assert isinstance(data, dict)
-        lock = cls(
+        return cls(
             recipe_sha256=sha256(setup.source),
             folder=os.path.relpath(setup.recipe.folder.resolve(), root.resolve()),
             overrides=setup.overrides,
@@ -119,15 +114,6 @@ class RunLock:
             resolved=setup.resolved,
             recipe=data,
         )
-        try:
-            lock.text()
-        except (ValueError, yaml.YAMLError) as error:
-            raise RecipeError(
-                f"a value cannot be written as YAML again: {error}",
-                hint="use printable text in names and values",
-                place=Place(setup.recipe.document.file),
-            ) from None
-        return lock
 
     def text(self) -> str:
         """The file."""

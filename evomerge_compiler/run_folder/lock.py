@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evomerge_compiler.errors import MissingPrerequisite, RunLocked
-from evomerge_compiler.run_store import machine_error
+from evomerge_compiler.run_folder.store import machine_error
 
 # Descriptors of lock files that this process has open.
 _held: set[int] = set()
