@@ -9,17 +9,18 @@ the selection optimism; it is always shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from evomerge_compiler import fitness as fit
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.candidate import Scores
-from evomerge_compiler.compiler import MergePlan, compile_recipe
+from evomerge_compiler.compiler import MergePlan, compile_recipe, gather
+from evomerge_compiler.compiler.model_headers import anywhere
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation.statistics import PairedDifference, compare
 from evomerge_compiler.evolution import Ending
 from evomerge_compiler.executors.base import Executor, Job, Split
-from evomerge_compiler.model_headers import source_model
 from evomerge_compiler.recipe import BASE_ALIAS, Recipe
 from evomerge_compiler.run_folder import RunFolder
 
@@ -66,8 +67,14 @@ def conclude(
 def contenders_of(recipe: Recipe, ending: Ending) -> list[Contender]:
     """Base, parents, uniform merge and winner; the first two as they are, no merge at all."""
     out = []
+    world = gather(recipe)
     for alias, spec in recipe.all_models.items():
-        job = Job(alias, model=source_model(alias, spec, recipe.folder), splits=SPLITS)
+        if alias in world.plans:
+            # A parent that is itself a recipe is scored as the merge that it is.
+            inside = (recipe.folder / spec.path).resolve().parent
+            job = Job(alias, plan=_moved(world.plans[alias], inside), splits=SPLITS)
+        else:
+            job = Job(alias, model=world.sources[alias], splits=SPLITS)
         out.append(Contender(alias, job))
     out.sort(key=lambda contender: contender.name != BASE_ALIAS)
     uniform = uniform_plan(recipe)
@@ -77,6 +84,15 @@ def contenders_of(recipe: Recipe, ending: Ending) -> list[Contender]:
         plan = compile_recipe(recipe, genome=ending.best.genome)
         out.append(Contender(WINNER, Job(WINNER, plan=plan, splits=SPLITS)))
     return out
+
+
+def _moved(plan: MergePlan, folder: Path) -> MergePlan:
+    """A plan of another recipe, its models found from anywhere."""
+    models = {
+        alias: replace(model, spec=anywhere(model.spec, folder))
+        for alias, model in plan.models.items()
+    }
+    return replace(plan, models=models)
 
 
 def uniform_plan(recipe: Recipe) -> MergePlan | None:

@@ -24,7 +24,7 @@ from evomerge_compiler.candidate import (
     Scores,
     genome_hash,
 )
-from evomerge_compiler.compiler import MergePlan, compile_recipe
+from evomerge_compiler.compiler import MergePlan, compile_recipe, gather
 from evomerge_compiler.errors import EvomergeError, Place, RecipeError, RunDamaged
 from evomerge_compiler.events import (
     CandidateDone,
@@ -117,6 +117,7 @@ class Evolution:
         self.clock = clock
         self.strategy: Strategy = build(recipe)
         self.history = _History()
+        self.world = gather(recipe)
 
     def run(self, generations: int) -> Ending:
         """Goes on until a stop rule holds.
@@ -239,7 +240,7 @@ class Evolution:
         """
         assert candidate.genome is not None
         try:
-            plan = compile_recipe(self.recipe, genome=candidate.genome)
+            plan = compile_recipe(self.recipe, genome=candidate.genome, world=self.world)
         except EvomergeError as error:
             if candidate.edited or candidate.lineage.operator == SEED_OPERATOR:
                 raise RecipeError(

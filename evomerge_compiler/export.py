@@ -14,8 +14,8 @@ from typing import Any
 import evomerge_compiler
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.compiler import compile_recipe
+from evomerge_compiler.compiler.merge_plan import MergePlan
 from evomerge_compiler.errors import RunDamaged, UsageError
-from evomerge_compiler.merge_plan import MergePlan
 from evomerge_compiler.merging.cli import MergedModel
 from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.recipe import Recipe

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
-from evomerge_compiler.compiler import check_dead_genes
+from evomerge_compiler.compiler import World, check_dead_genes, gather
 from evomerge_compiler.conclusion import conclude
 from evomerge_compiler.errors import (
     EXIT_NOTHING_SELECTED,
@@ -27,8 +27,7 @@ from evomerge_compiler.evolution import Ending, Evolution, best_id
 from evomerge_compiler.executors.base import Executor
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
 from evomerge_compiler.merging.options import MergeOptions, gpu_available
-from evomerge_compiler.merging.sources import materialise
-from evomerge_compiler.model_headers import source_model
+from evomerge_compiler.merging.sources import fetch_missing, materialise
 from evomerge_compiler.planning import TimingLog
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
@@ -115,12 +114,14 @@ def evolve(
             f"recipe {recipe.name!r} is a single merge",
             hint="evomerge merge runs it; evolve needs kind: experiment",
         )
+    fetch_missing(recipe, trust_remote_code=options.merge.trust_remote_code)
+    world = gather(recipe)
     check_dead_genes(recipe)
     evaluation = evaluation_of(recipe, options)
     setup = RunSetup(
         recipe=recipe,
         source=source,
-        resolved=_resolved(recipe, evaluation),
+        resolved=_resolved(recipe, world, evaluation),
         overrides=options.overrides,
         models=options.models,
         accept_lock=options.accept_lock,
@@ -130,7 +131,7 @@ def evolve(
     if generations is None:
         generations = recipe.search.generations
     watchers = [TimingLog(run_dir), *observers(run_dir)]
-    link_sources(recipe, run_dir, options)
+    link_sources(recipe, world, run_dir, options)
     with folder.hold(), executor_for(recipe, evaluation, run_dir, options) as executor:
         ending = Evolution(recipe, folder, executor, watchers).run(generations)
         final = None
@@ -155,8 +156,8 @@ def load(target: str | Path, options: Options) -> tuple[Recipe, bytes, Path]:
     return recipe, path.read_bytes(), run_dir
 
 
-def link_sources(recipe: Recipe, run_dir: Path, options: Options) -> None:
-    """Finds or fetches every source model, and links it where compiled merges name it.
+def link_sources(recipe: Recipe, world: World, run_dir: Path, options: Options) -> None:
+    """Converts what has to be converted, and links every source where compiled merges name it.
 
     ``models/src/<alias>`` is what lets ``mergekit-yaml`` run a candidate's file by hand.
 
@@ -165,10 +166,7 @@ def link_sources(recipe: Recipe, run_dir: Path, options: Options) -> None:
     """
     links = run_dir / MODELS / "src"
     links.mkdir(parents=True, exist_ok=True)
-    for alias, spec in recipe.all_models.items():
-        if spec.path.endswith(recipes.RECIPE_SUFFIXES):
-            continue  # a recipe becomes earlier stages, not a model of its own
-        model = source_model(alias, spec, recipe.folder)
+    for alias, model in world.sources.items():
         found = materialise(
             model,
             recipe.folder,
@@ -201,12 +199,9 @@ def evaluation_of(recipe: Recipe, options: Options) -> EvaluationPlan:
     )
 
 
-def _resolved(recipe: Recipe, evaluation: EvaluationPlan) -> dict[str, object]:
+def _resolved(recipe: Recipe, world: World, evaluation: EvaluationPlan) -> dict[str, object]:
     """What must be the same when the run goes on."""
-    models = {
-        alias: source_model(alias, spec, recipe.folder).identity
-        for alias, spec in recipe.all_models.items()
-    }
+    models = {alias: model.identity for alias, model in world.sources.items()}
     return {
         "models": models,
         "template": f"{recipe.template.name} sha256:{recipe.template.sha256}",

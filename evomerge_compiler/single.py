@@ -14,11 +14,11 @@ from evomerge_compiler import recipe as recipes
 from evomerge_compiler.assets import ZOO_PREFIX
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.compiler import MergePlan, compile_recipe
+from evomerge_compiler.compiler.model_headers import SourceModel, source_model
 from evomerge_compiler.errors import MissingPrerequisite, UsageError
 from evomerge_compiler.merging.cli import MergedModel, run_plan
 from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.merging.sources import materialise, materialise_all
-from evomerge_compiler.model_headers import SourceModel, source_model
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
 from evomerge_compiler.run_folder import RunFolder

@@ -17,11 +17,17 @@ import yaml
 from compile_kit import compile_file, write_recipe, write_template
 from model_builders import build_model, write_header_model
 
-from evomerge_compiler import recipe, rendering
-from evomerge_compiler.compiler import check_dead_genes, compile_recipe, gather, render_raw
+from evomerge_compiler import recipe
+from evomerge_compiler.compiler import (
+    check_dead_genes,
+    compile_recipe,
+    gather,
+    render_raw,
+    rendering,
+)
+from evomerge_compiler.compiler.merge_plan import MergePlan
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.genome import Genome
-from evomerge_compiler.merge_plan import MergePlan
 
 SCORED = "evaluation: {tasks: {x: {task: t, metric: m}}}\n"
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from compile_kit import compile_file, write_recipe, write_template
 
-from evomerge_compiler import mergekit_grammar
+from evomerge_compiler.compiler import mergekit_grammar
 from evomerge_compiler.errors import EvomergeError
 
 ALIASES = ("a", "b", "c")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from evomerge_compiler import emission, layouts, templates, yamlio
+from evomerge_compiler import templates, yamlio
+from evomerge_compiler.compiler import emission, layouts
 from evomerge_compiler.errors import TemplateError
 from evomerge_compiler.genome import GenomeSpace
 

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 from compile_kit import compile_file, write_recipe
 
-from evomerge_compiler import mergekit_grammar, recipe, rendering
-from evomerge_compiler.compiler import compile_recipe
+from evomerge_compiler import recipe
+from evomerge_compiler.compiler import compile_recipe, mergekit_grammar, rendering
 from evomerge_compiler.errors import EvomergeError
 
 GOLDEN = Path(__file__).parent / "golden"

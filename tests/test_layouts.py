@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomerge_compiler import layouts
+from evomerge_compiler.compiler import layouts
+from evomerge_compiler.compiler.layouts import Run, Step
 from evomerge_compiler.errors import CompileError
-from evomerge_compiler.layouts import Run, Step
 
 WORDS = ("skip", "once", "twice")
 paths = st.lists(st.sampled_from(WORDS), min_size=1, max_size=8)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evomerge_compiler import mergekit_grammar as grammar
-from evomerge_compiler.value_domains import DOMAINS
+from evomerge_compiler.compiler import mergekit_grammar as grammar
+from evomerge_compiler.compiler.value_domains import DOMAINS
 
 METHODS = (
     "arcee_fusion breadcrumbs breadcrumbs_ties dare_linear dare_ties della della_linear karcher "
@@ -114,7 +114,7 @@ def test_every_domain_and_unread_parameter_names_a_parameter_of_mergekit() -> No
 
 
 def test_architectures_name_tensors_of_real_models(tiny_models) -> None:  # type: ignore[no-untyped-def]
-    from evomerge_compiler.source_files import read_tensors
+    from evomerge_compiler.compiler.source_files import read_tensors
 
     for kind, name in (
         ("qwen2", "Qwen2ForCausalLM"),

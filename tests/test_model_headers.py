@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from model_builders import safetensors_bytes, write_header_model
 
-from evomerge_compiler.errors import EvomergeError
-from evomerge_compiler.gguf_header import read_gguf_config
-from evomerge_compiler.model_headers import (
+from evomerge_compiler.compiler.gguf_header import read_gguf_config
+from evomerge_compiler.compiler.model_headers import (
     ModelFacts,
     SourceModel,
     config_facts,
     locate,
     source_model,
 )
+from evomerge_compiler.compiler.source_files import file_hash, read_tensors, read_tokenizer
+from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.recipe_schema import Facts, ModelSpec
-from evomerge_compiler.source_files import file_hash, read_tensors, read_tokenizer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from compile_kit import compile_file, write_recipe, write_template
 
-from evomerge_compiler import mergekit_grammar
+from evomerge_compiler.compiler import mergekit_grammar
+from evomerge_compiler.compiler.merge_documents import Reader
+from evomerge_compiler.compiler.model_headers import source_model
+from evomerge_compiler.compiler.parameter_checks import resolved_parameters
+from evomerge_compiler.compiler.value_domains import DOMAINS
 from evomerge_compiler.errors import EvomergeError
-from evomerge_compiler.merge_documents import Reader
-from evomerge_compiler.model_headers import source_model
-from evomerge_compiler.parameter_checks import resolved_parameters
 from evomerge_compiler.recipe_schema import ModelSpec
-from evomerge_compiler.value_domains import DOMAINS
 
 ALIASES = ("a", "b", "c")
 FILTERS = ("self_attn", "mlp", "o_proj", "layers.1.", "layers.2", "embed_tokens", "norm", "*")

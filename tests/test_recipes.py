@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from evomerge_compiler import recipe, rendering, templates
-from evomerge_compiler.compiler import compile_recipe, gather
+from evomerge_compiler import recipe, templates
+from evomerge_compiler.compiler import compile_recipe, gather, rendering
+from evomerge_compiler.compiler.gene_effects import dead_genes
 from evomerge_compiler.errors import ErrorList
-from evomerge_compiler.gene_effects import dead_genes
 from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.strategies.factory import build

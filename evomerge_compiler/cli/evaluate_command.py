@@ -135,13 +135,13 @@ def _text_scores(
 ) -> dict[str, float]:
     """Bits per byte, and coherence against the recipe's own models."""
     from evomerge_compiler import single
+    from evomerge_compiler.compiler import gather
     from evomerge_compiler.evaluation.perplexity import (
         bits_per_byte,
         coherence,
         default_text,
         read_text,
     )
-    from evomerge_compiler.model_headers import source_model
 
     wanted = flags["perplexity"] or flags["perplexity_text"] or flags["coherence"]
     if not wanted:
@@ -157,7 +157,7 @@ def _text_scores(
     own = bits(folder)
     out = {"bits_per_byte": own}
     if flags["coherence"]:
-        parents = [source_model(a, spec, recipe.folder) for a, spec in recipe.models.items()]
+        parents = [m for alias, m in gather(recipe).sources.items() if alias in recipe.models]
         out["coherence"] = coherence(own, [bits(single.model_folder(p, work)) for p in parents])
     return out
 

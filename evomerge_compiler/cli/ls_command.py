@@ -49,7 +49,7 @@ def _templates() -> dict[str, str]:
 
 
 def _methods() -> dict[str, str]:
-    from evomerge_compiler import mergekit_grammar
+    from evomerge_compiler.compiler import mergekit_grammar
 
     out = {}
     for name, method in mergekit_grammar.installed().methods.items():

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 from evomerge_compiler.candidate import Failure, Scores
 from evomerge_compiler.compiler import MergePlan
-from evomerge_compiler.model_headers import SourceModel
+from evomerge_compiler.compiler.model_headers import SourceModel
 
 Split = Literal["search", "held_out"]
 

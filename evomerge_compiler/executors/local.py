@@ -15,13 +15,13 @@ from types import TracebackType
 
 from evomerge_compiler import worker
 from evomerge_compiler.compiler import MergePlan
+from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
 from evomerge_compiler.executors.base import Job, JobResult, Split
 from evomerge_compiler.executors.pool import Step, Work, drive
 from evomerge_compiler.merging.options import MergeOptions, gpu_available
 from evomerge_compiler.merging.sources import materialise
 from evomerge_compiler.merging.stage_cache import StageCache
-from evomerge_compiler.model_headers import SourceModel
 from evomerge_compiler.process_pool import WorkerPool
 from evomerge_compiler.processes import worker_environment
 

@@ -15,12 +15,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evomerge_compiler import recipe as recipes
+from evomerge_compiler.compiler.model_headers import SourceModel, identity, locate, source_model
 from evomerge_compiler.errors import MissingPrerequisite, UsageError, WorkFailed
 from evomerge_compiler.merging.failures import process_failure
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.merging.weights import check_finite, weight_files
-from evomerge_compiler.model_headers import SourceModel, identity, locate, source_model
 from evomerge_compiler.processes import run_command, worker_environment
+from evomerge_compiler.recipe import RECIPE_SUFFIXES, Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def materialise(
     spec = model.spec
     located = locate(spec, folder)
     if located is None:
-        located = _fetch(spec.path, spec.revision, offline=offline, code=trust_remote_code)
+        located = fetch(spec.path, spec.revision, offline=offline, code=trust_remote_code)
         source_model(model.alias, spec, folder)  # now that it is here, its facts must agree
     if located.is_file():
         _require("gguf", "reading GGUF files", "gguf")
@@ -80,13 +82,30 @@ def materialise(
         adapter_spec = ModelSpec(path=spec.lora)
         adapter = locate(adapter_spec, folder)
         if adapter is None:
-            adapter = _fetch(spec.lora, None, offline=offline, code=False)
+            adapter = fetch(spec.lora, None, offline=offline, code=False)
         _check_adapter(adapter)
         made_from = f"{identity(_plain(spec), located, folder)}+"
         made_from += identity(adapter_spec, adapter, folder)
         located = _converted("lora", [located, adapter], cache, made_from)
     weight_files(located)
     return located
+
+
+def fetch_missing(
+    recipe: Recipe, *, offline: bool = False, trust_remote_code: bool = False
+) -> None:
+    """Fetches every hub model of a recipe that is not on this machine, before anything runs.
+
+    Raises:
+        MissingPrerequisite: One cannot be fetched.
+    """
+    for spec in recipe.all_models.values():
+        if spec.path.endswith(RECIPE_SUFFIXES):
+            inner = recipes.load(recipe.folder / spec.path)
+            fetch_missing(inner, offline=offline, trust_remote_code=trust_remote_code)
+        elif spec.path.count("/") == 1 and locate(spec, recipe.folder) is None:
+            if not spec.path.startswith((".", "/", "~")):
+                fetch(spec.path, spec.revision, offline=offline, code=trust_remote_code)
 
 
 def _plain(spec: ModelSpec) -> ModelSpec:
@@ -114,7 +133,7 @@ def _check_adapter(adapter: Path) -> None:
         )
 
 
-def _fetch(name: str, revision: str | None, *, offline: bool, code: bool) -> Path:
+def fetch(name: str, revision: str | None, *, offline: bool, code: bool) -> Path:
     """Brings a hub model into the hub's cache."""
     wanted = name + (f" at {revision}" if revision else "")
     if offline:

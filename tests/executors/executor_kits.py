@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
+from evomerge_compiler.compiler.merge_plan import MergePlan, Stage
+from evomerge_compiler.compiler.model_headers import source_model
 from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan
 from evomerge_compiler.executors.base import Executor, Job
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
 from evomerge_compiler.executors.simulated import Landscape, SimulatedExecutor
-from evomerge_compiler.merge_plan import MergePlan, Stage
-from evomerge_compiler.model_headers import source_model
 from evomerge_compiler.recipe_schema import ModelSpec
 
 # A judge that does what the judged model's folder says. Its grandparent is the worker.

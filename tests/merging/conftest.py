@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny_models import key
 
-from evomerge_compiler.merge_plan import MergePlan, Stage
+from evomerge_compiler.compiler.merge_plan import MergePlan, Stage
 
 A, B = "models/src/a", "models/src/b"
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from tiny_models import bfloat16, write_model, write_safetensors
 
+from evomerge_compiler.compiler.model_headers import source_model
 from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, UsageError
 from evomerge_compiler.merging import sources
 from evomerge_compiler.merging.sources import materialise
 from evomerge_compiler.merging.verify import check_loads
 from evomerge_compiler.merging.weights import read_tensors
-from evomerge_compiler.model_headers import source_model
 from evomerge_compiler.recipe_schema import Facts, ModelSpec
 
 FACTS = Facts(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evomerge_compiler import donors as donor_rules
-from evomerge_compiler.donors import Donors
-from evomerge_compiler.merge_documents import FINAL, MergeDocument, alias_of
-from evomerge_compiler.merge_plan import MergePlan, assemble, canonical, renamed
-from evomerge_compiler.mergekit_grammar import MODEL_TYPES_WITH_LAYER_TYPES, Grammar
-from evomerge_compiler.model_headers import ModelFacts, SourceModel
+from evomerge_compiler.compiler import donors as donor_rules
+from evomerge_compiler.compiler.donors import Donors
+from evomerge_compiler.compiler.merge_documents import FINAL, MergeDocument, alias_of
+from evomerge_compiler.compiler.merge_plan import MergePlan, assemble, canonical, renamed
+from evomerge_compiler.compiler.mergekit_grammar import MODEL_TYPES_WITH_LAYER_TYPES, Grammar
+from evomerge_compiler.compiler.model_headers import ModelFacts, SourceModel
+from evomerge_compiler.compiler.rendering import SOURCES
 from evomerge_compiler.recipe import Recipe
-from evomerge_compiler.rendering import SOURCES
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from evomerge_compiler.compiler.model_headers import ModelFacts
 from evomerge_compiler.errors import CompileError, EvomergeError, Place
-from evomerge_compiler.model_headers import ModelFacts
 from evomerge_compiler.recipe import Recipe
 
 # Numbers that every tensor's shape follows from; they have to be equal.

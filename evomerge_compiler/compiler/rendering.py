@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evomerge_compiler import emission, layouts, yamlio
+from evomerge_compiler import yamlio
+from evomerge_compiler.compiler import emission, layouts
 from evomerge_compiler.errors import (
     CompileError,
     ErrorList,

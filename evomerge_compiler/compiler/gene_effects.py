@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from evomerge_compiler import rendering
+from evomerge_compiler.compiler import rendering
 from evomerge_compiler.errors import CompileError, EvomergeError, Place
 from evomerge_compiler.genome import Coordinate, Genome, GenomeSpace
 from evomerge_compiler.recipe import Recipe

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.assets import ZOO_PREFIX, zoo_model
-from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, RecipeError
-from evomerge_compiler.gguf_header import read_gguf_config
-from evomerge_compiler.recipe_schema import Facts, ModelSpec
-from evomerge_compiler.source_files import (
+from evomerge_compiler.compiler.gguf_header import read_gguf_config
+from evomerge_compiler.compiler.source_files import (
     Tensors,
     content_hash,
     identity_files,
@@ -26,6 +24,8 @@ from evomerge_compiler.source_files import (
     read_tensors,
     read_tokenizer,
 )
+from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, RecipeError
+from evomerge_compiler.recipe_schema import Facts, ModelSpec
 
 HEAD = "lm_head.weight"
 # Model types whose configuration class ties the embeddings unless config.json says otherwise.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from evomerge_compiler.compiler.mergekit_grammar import Architecture
+from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.errors import CompileError, EvomergeError
-from evomerge_compiler.mergekit_grammar import Architecture
-from evomerge_compiler.model_headers import SourceModel
 from evomerge_compiler.recipe import Recipe
 
 _LAYER = re.compile(r"\.layers\.(\d+)\.")

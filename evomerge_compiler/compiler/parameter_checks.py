@@ -16,16 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evomerge_compiler.errors import did_you_mean
-from evomerge_compiler.genome import Path
-from evomerge_compiler.merge_documents import MergeDocument, Problem
-from evomerge_compiler.mergekit_grammar import (
+from evomerge_compiler.compiler.merge_documents import MergeDocument, Problem
+from evomerge_compiler.compiler.mergekit_grammar import (
     UNREAD_PARAMETERS,
     Architecture,
     Parameter,
     Tensor,
 )
-from evomerge_compiler.value_domains import Inputs, conflicts, value_problem
+from evomerge_compiler.compiler.value_domains import Inputs, conflicts, value_problem
+from evomerge_compiler.errors import did_you_mean
+from evomerge_compiler.genome import Path
 
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 _OUTSIDE_HINT = (

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evomerge_compiler.mergekit_grammar import Method, Parameter
+from evomerge_compiler.compiler.mergekit_grammar import Method, Parameter
 
 ZERO_SUM = 1e-6
 RANDOM_DROP = frozenset({"dare_linear", "dare_ties", "della", "della_linear"})

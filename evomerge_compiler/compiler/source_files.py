@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler import yamlio
+from evomerge_compiler.compiler.mergekit_grammar import user_cache
 from evomerge_compiler.errors import RecipeError
-from evomerge_compiler.mergekit_grammar import user_cache
 
 TOKENIZER_FILES = (
     "tokenizer.json",

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evomerge_compiler import yamlio
-from evomerge_compiler.donors import Donors
-from evomerge_compiler.merge_documents import FINAL, MergeDocument, alias_of
-from evomerge_compiler.mergekit_grammar import Grammar
-from evomerge_compiler.model_headers import SourceModel
-from evomerge_compiler.rendering import SOURCES
+from evomerge_compiler.compiler.donors import Donors
+from evomerge_compiler.compiler.merge_documents import FINAL, MergeDocument, alias_of
+from evomerge_compiler.compiler.mergekit_grammar import Grammar
+from evomerge_compiler.compiler.model_headers import SourceModel
+from evomerge_compiler.compiler.rendering import SOURCES
 
 CONFIG_NAME = "mergekit.yaml"
 _KEY_ORDER = (

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from types import SimpleNamespace
 
-from evomerge_compiler.emission import Input
+from evomerge_compiler.compiler.emission import Input
 from evomerge_compiler.errors import CompileError
 
 # Tensors outside the layers, by parts of their names: before the first and after the last layer.

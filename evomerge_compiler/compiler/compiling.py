@@ -1,10 +1,9 @@
-"""The compiler: a recipe and a genome become ordinary mergekit YAML, or an error with a place.
+"""The way through the compiler.
 
 Render, parse back, check every key, method, parameter, count, range, layer and model against the
 installed mergekit and the models' own headers, write canonically. mergekit ignores unknown keys
 and accepts many values that give nonsense; each of those is an error here, before any weight is
-read. See :mod:`evomerge_compiler.merge_documents`, :mod:`evomerge_compiler.parameter_checks`,
-:mod:`evomerge_compiler.value_domains` and :mod:`evomerge_compiler.donors` for the checks.
+read.
 """
 
 from __future__ import annotations
@@ -13,32 +12,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from evomerge_compiler import donors as donor_rules
-from evomerge_compiler import mergekit_grammar, rendering
 from evomerge_compiler import recipe as recipes
-from evomerge_compiler.donors import Donors
-from evomerge_compiler.errors import CompileError, ErrorList, EvomergeError, Place
-from evomerge_compiler.gene_effects import dead_genes
-from evomerge_compiler.genome import Genome
-from evomerge_compiler.merge_documents import FINAL, MergeDocument, Problem, Reader
-from evomerge_compiler.merge_plan import MergePlan, Stage
-from evomerge_compiler.mergekit_grammar import (
+from evomerge_compiler.compiler import donors as donor_rules
+from evomerge_compiler.compiler import mergekit_grammar, rendering
+from evomerge_compiler.compiler.donors import Donors
+from evomerge_compiler.compiler.gene_effects import dead_genes
+from evomerge_compiler.compiler.merge_documents import FINAL, MergeDocument, Problem, Reader
+from evomerge_compiler.compiler.merge_plan import MergePlan, Stage
+from evomerge_compiler.compiler.mergekit_grammar import (
     Architecture,
     Grammar,
 )
-from evomerge_compiler.model_headers import (
+from evomerge_compiler.compiler.model_headers import (
     FactsDisagree,
     ModelFacts,
     SourceModel,
     anywhere,
     source_model,
 )
-from evomerge_compiler.parameter_checks import architecture_of_tensors, check_parameters
-from evomerge_compiler.plan_building import World, build_plan, used_aliases
+from evomerge_compiler.compiler.parameter_checks import architecture_of_tensors, check_parameters
+from evomerge_compiler.compiler.plan_building import World, build_plan, used_aliases
+from evomerge_compiler.compiler.rendering import SOURCES, Rendered
+from evomerge_compiler.compiler.tensor_checks import tensor_errors
+from evomerge_compiler.errors import CompileError, ErrorList, EvomergeError, Place
+from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe import RECIPE_SUFFIXES, Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
-from evomerge_compiler.rendering import SOURCES, Rendered
-from evomerge_compiler.tensor_checks import tensor_errors
 
 __all__ = [
     "MergePlan",

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from evomerge_compiler.compiler.mergekit_grammar import Grammar, Method
+from evomerge_compiler.compiler.model_headers import ModelFacts
+from evomerge_compiler.compiler.rendering import SOURCES
 from evomerge_compiler.errors import did_you_mean
 from evomerge_compiler.genome import Path
-from evomerge_compiler.mergekit_grammar import Grammar, Method
-from evomerge_compiler.model_headers import ModelFacts
-from evomerge_compiler.rendering import SOURCES
 
 FINAL = "final"
 KEYS = (
@@ -308,6 +308,7 @@ class Reader:
             return None
         if ref is None:
             return None
+        assert isinstance(layers, list)
         start, end = layers
         depth = self.known[ref].num_hidden_layers
         if not 0 <= start < end:
