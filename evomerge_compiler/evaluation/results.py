@@ -199,7 +199,7 @@ def to_lm_eval(evaluation: Evaluation, *, model: str) -> dict[str, Any]:
     tasks = {task.name: task for group in evaluation.tasks.values() for task in group}
     return {
         "results": {name: _result(task) for name, task in tasks.items()},
-        "configs": {name: dict(task.config) for name, task in tasks.items()},
+        "configs": {name: _plain(dict(task.config)) for name, task in tasks.items()},
         "versions": {name: task.version for name, task in tasks.items()},
         "n-shot": {name: task.num_fewshot for name, task in tasks.items()},
         "higher_is_better": {name: dict(task.higher_is_better) for name, task in tasks.items()},
@@ -238,6 +238,17 @@ def to_lm_eval(evaluation: Evaluation, *, model: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def _plain(part: Any) -> Any:
+    """A task's configuration as JSON can hold it; a function becomes ``module.name``."""
+    if isinstance(part, Mapping):
+        return {str(key): _plain(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_plain(value) for value in part]
+    if callable(part):
+        return f"{part.__module__}.{getattr(part, '__qualname__', type(part).__name__)}"
+    return part if isinstance(part, (str, int, float, bool)) or part is None else str(part)
 
 
 def _result(task: TaskResult) -> dict[str, Any]:

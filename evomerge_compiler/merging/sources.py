@@ -103,9 +103,10 @@ def fetch_missing(
         if spec.path.endswith(RECIPE_SUFFIXES):
             inner = recipes.load(recipe.folder / spec.path)
             fetch_missing(inner, offline=offline, trust_remote_code=trust_remote_code)
-        elif spec.path.count("/") == 1 and locate(spec, recipe.folder) is None:
-            if not spec.path.startswith((".", "/", "~")):
-                fetch(spec.path, spec.revision, offline=offline, code=trust_remote_code)
+            continue
+        local = spec.path.startswith((".", "/", "~")) or spec.path.count("/") != 1
+        if not local and locate(spec, recipe.folder) is None:
+            fetch(spec.path, spec.revision, offline=offline, code=trust_remote_code)
 
 
 def _plain(spec: ModelSpec) -> ModelSpec:
