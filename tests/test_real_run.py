@@ -101,6 +101,42 @@ def test_a_candidate_runs_under_mergekit_in_the_run_folder(run: Path, tmp_path: 
     assert tensors_sha256(tmp_path / "OUT") == stored.scores.weights
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_end_the_run_with_their_code_and_leave_no_process(
+    tmp_path: Path, number: int, code: int
+) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command("evolve", QUICKSTART, "--run-dir", run, "--gens", 1, *TINY),
+        env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    # A merge is under way: its worker and mergekit's own process are there to be ended.
+    while not list(run.glob("models/stages/.*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = _below(process.pid)
+    assert children
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert not [pid for pid in children if Path(f"/proc/{pid}/exe").exists()]
+    assert "ok" in evomerge("check", run)
+
+
+def _below(pid: int) -> list[int]:
+    """All descendants of a process."""
+    out = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            child = int(stat.parent.name)
+            out += [child, *_below(child)]
+    return out
+
+
 @pytest.mark.long
 def test_one_worker_and_two_give_the_same_tree(tmp_path: Path) -> None:
     for jobs in (1, 2):
