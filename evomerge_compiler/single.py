@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
@@ -23,21 +22,6 @@ from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.yamlio import dump
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a command was given: a merge to make, or a model to take as it is.
-
-    Attributes:
-        name: As the user gave it.
-        recipe: The merge, or None for a model.
-        model: The model, or None for a merge.
-    """
-
-    name: str
-    recipe: Recipe | None = None
-    model: SourceModel | None = None
 
 
 def merge_target(

@@ -147,38 +147,6 @@ def compare(
     )
 
 
-def weighted_mean(
-    values: Mapping[str, float],
-    stderrs: Mapping[str, float | None],
-    weights: Mapping[str, float] | None = None,
-) -> tuple[float, float | None]:
-    """Mean of domain scores and its standard error.
-
-    Domains have different items, so their errors are independent: the variance of the mean is
-    the sum of the variances with squared weights (Cochran, equation 5.7).
-
-    Args:
-        values: Domain to score.
-        stderrs: Domain to standard error, None where unknown.
-        weights: Domain to weight, equal when None; normalised to sum 1.
-
-    Returns:
-        Mean and standard error; None for the latter when any domain's is unknown.
-
-    Raises:
-        UsageError: No domains, or weights for others.
-    """
-    shares = _shares(values, stderrs, weights)
-    mean = math.fsum(share * values[domain] for domain, share in shares.items())
-    squares = []
-    for domain, share in shares.items():
-        error = stderrs[domain]
-        if error is None:
-            return mean, None
-        squares.append((share * error) ** 2)
-    return mean, math.sqrt(math.fsum(squares))
-
-
 def _shares(
     first: Mapping[str, object],
     second: Mapping[str, object],

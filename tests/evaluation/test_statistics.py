@@ -15,7 +15,6 @@ from evomerge_compiler.evaluation.statistics import (
     Method,
     compare,
     paired_difference,
-    weighted_mean,
 )
 
 Items = dict[str, list[float]]
@@ -121,7 +120,6 @@ def test_models_that_answer_alike_do_not_differ() -> None:
         lambda: paired_difference({"a": [1.0]}, {"a": [0.0]}),
         lambda: paired_difference({"a": [1.0, 0.0]}, {"a": [1.0, 0.0]}, weights={"a": 0.0}),
         lambda: paired_difference({"a": [1.0, 0.0]}, {"a": [1.0, 0.0]}, weights={"b": 1.0}),
-        lambda: weighted_mean({"a": 1.0}, {"b": 1.0}),
     ],
 )
 def test_what_cannot_be_compared(call: Callable[[], Any]) -> None:
@@ -144,15 +142,3 @@ def test_scores_compare_only_over_the_same_items() -> None:
     assert (found.difference, found.n) == (0.25, 4)
     with pytest.raises(UsageError, match="not scored on the same items of d"):
         compare(better, scores("t", (0.0, 1.0, 0.0, 1.0)))
-
-
-def test_the_error_of_a_mean_of_domains() -> None:
-    mean, stderr = weighted_mean(
-        {"a": 0.2, "b": 0.6}, {"a": 0.03, "b": 0.04}, {"a": 1.0, "b": 3.0}
-    )
-    assert mean == pytest.approx(0.5)
-    assert stderr == pytest.approx(math.hypot(0.25 * 0.03, 0.75 * 0.04))
-    assert weighted_mean({"a": 0.2, "b": 0.6}, {"a": 0.03, "b": None}) == (
-        pytest.approx(0.4),
-        None,
-    )
