@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from evomerge_compiler.events import CandidateDone, Event, GenerationSealed, Obs
 from evomerge_compiler.evolution import arrange, on_plateau
 from evomerge_compiler.executors.simulated import Landscape
 from evomerge_compiler.genome import Genome
-from evomerge_compiler.run_folder import RunFolder
+from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.run_folder.fork import fork
 
 NO_PLATEAU = ("search.plateau.patience=0",)
@@ -120,6 +121,45 @@ def test_sigterm_and_ctrl_c_end_the_run_in_good_order(unbroken: Path, tmp_path: 
     process.wait(timeout=30)
     evolve(run, 4, overrides=NO_PLATEAU)
     assert digest(run) == digest(unbroken)
+
+
+def test_the_difference_of_two_generations_reads_well(unbroken: Path, tmp_path: Path) -> None:
+    """What changed is genes, merges, scores and lineage, one value a line, and nothing else."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    shutil.copytree(unbroken, tmp_path / "run")
+    done = subprocess.run(
+        ["git", "diff", "--no-index", "generations/002", "generations/003"],
+        cwd=tmp_path / "run", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    changed = [line for line in lines if line[:1] in "+-" and line[1:2] != line[:1]]
+    assert changed
+    assert max(map(len, changed)) < 200
+    before, after = (RunFolder.open(unbroken).candidates(n) for n in (2, 3))
+    genes = [line for line in _of_file(done.stdout, "recipe.yaml") if line[:1] == "+"]
+    new = sum(
+        a != b
+        for one, two in zip(before, after, strict=True)
+        for a, b in zip(_flat(one), _flat(two), strict=True)
+        if b is not None
+    )
+    # A gene that appears or changes is a line; a list that appears has a line for its name too.
+    assert len(genes) <= new + 2 * len(after)
+
+
+def _flat(candidate: StoredCandidate) -> tuple[object, ...]:
+    assert candidate.genome is not None
+    return recipes.load(QUICKSTART).space.flatten(candidate.genome)
+
+
+def _of_file(diff: str, name: str) -> list[str]:
+    """The changed lines of all files of one name."""
+    out: list[str] = []
+    for part in diff.split("\ndiff --git "):
+        if f"/{name}\n" in part.split("@@")[0]:
+            out += [x for x in part.splitlines() if x[:1] in "+-" and x[:3] not in ("+++", "---")]
+    return out
 
 
 # -- edits and seeds -----------------------------------------------------------------------

@@ -40,6 +40,9 @@ attempt.json
 GITATTRIBUTES = """# Sealed files are hashed byte for byte, and a merge of two runs means nothing.
 * -text
 /generations/** -merge
+# A digit an item and a hash a file: what changed in them is said better by scores and recipes.
+/generations/**/items.tsv -diff
+/generations/*/SEALED -diff
 """
 # Dotted recipe keys that a resumed run may change; what stands below them may change too.
 MAY_CHANGE = (
