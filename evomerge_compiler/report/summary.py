@@ -146,13 +146,18 @@ def _verdict(final: Mapping[str, Any], run: Path) -> str:
     parent = against[final["best_parent"]]
     lines = [
         _comparison("the best parent", parent),
-        f"On search items it looked {parent['optimism']:+.3f} different from that: "
-        "selection optimism.",
+        _optimism(parent["optimism"]),
     ]
     if "uniform" in against:
         lines.append(_comparison("the uniform merge", against["uniform"]))
     folder = run / "generations" / final["winner"]
     return "\n".join([*lines, f"Winner: {folder}", f"Export it: evomerge export {run} OUT"])
+
+
+def _optimism(difference: float) -> str:
+    if difference > 0:
+        return f"On search items that lead looked {difference:.3f} larger: selection optimism."
+    return f"On search items that lead looked {-difference:.3f} smaller: no selection optimism."
 
 
 def _comparison(other: str, against: Mapping[str, Any]) -> str:
