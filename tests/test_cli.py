@@ -143,8 +143,13 @@ def test_status_and_show(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_diff_against_parents_names_the_genes_that_changed(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = {c.id: c for c in RunFolder.open(run).candidates(1)}
-    mutant = next(c for c in rows.values() if c.lineage.origin == "mutation")
+    folder = RunFolder.open(run)
+    mutant = next(
+        c
+        for c in folder.candidates(1)
+        if c.lineage.origin == "mutation"
+        and c.fitness != folder.candidate(c.lineage.parents[0]).fitness
+    )
     assert call("diff", f"{run}:{mutant.id}", "--json") == 0
     compared = json.loads(capsys.readouterr().out)
     assert compared[0]["old"] == str(mutant.lineage.parents[0])
