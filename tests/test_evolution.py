@@ -242,6 +242,8 @@ def test_seeds_join_generation_0(tmp_path: Path) -> None:
                     "recombination": "frankenmerge",
                     "linear_weight": 0.25,
                     "density": 0.7,
+                    "ensemble_weight": 0.4,
+                    "ties_lambda": 1.0,
                     "source": [0, 0, 1, 2],
                 },
             }

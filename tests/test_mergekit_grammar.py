@@ -32,7 +32,7 @@ def test_all_twenty_methods_are_there() -> None:
 
 def test_reading_the_grammar_imports_neither_mergekit_nor_torch() -> None:
     program = (
-        "import sys; from evomerge_compiler import mergekit_grammar as g; g.installed(); "
+        "import sys; from evomerge_compiler.compiler import mergekit_grammar as g; g.installed(); "
         "print([m for m in ('torch', 'mergekit', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
