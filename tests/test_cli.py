@@ -82,6 +82,18 @@ def test_compile_select_set_and_raw(capsys: pytest.CaptureFixture[str]) -> None:
     assert "merge_method" in capsys.readouterr().out
 
 
+def test_options_that_would_be_ignored_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (
+        ["compile", QUICKSTART, "--raw", "--json"],
+        ["compile", QUICKSTART, "--raw", "-o", tmp_path / "o"],
+        ["evaluate", "zoo:coder", "--log_samples"],
+    ):
+        assert call(*arguments) == errors.EXIT_BAD_INPUT
+        assert "help:" in capsys.readouterr().err
+
+
 def test_compile_needs_no_network_and_no_models_for_the_real_recipe(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -13,6 +13,7 @@ from evomerge_compiler.cli.common import (
     split_models,
 )
 from evomerge_compiler.compiler import MergePlan
+from evomerge_compiler.errors import UsageError
 
 
 @click.command(
@@ -48,6 +49,8 @@ def command(
     from evomerge_compiler import recipe as recipes
     from evomerge_compiler.compiler import render_raw
 
+    if raw and (out is not None or as_json):
+        raise UsageError("--raw goes with neither -o nor --json", hint="it prints plain text")
     loaded = recipes.load(recipe, overrides=overrides, models=split_models(models))
     genomes = recipes_of(loaded, select)
     if raw:
@@ -67,7 +70,7 @@ def command(
 
 def recipes_of(loaded, select: str | None):  # type: ignore[no-untyped-def]
     """Slot name to the merge recipe of each genome that is asked for."""
-    from evomerge_compiler.errors import UsageError, did_you_mean
+    from evomerge_compiler.errors import did_you_mean
     from evomerge_compiler.evolution import arrange, seed_proposals
     from evomerge_compiler.strategies.factory import build
 

@@ -17,6 +17,7 @@ from evomerge_compiler.cli.common import (
     split_run_reference,
     table,
 )
+from evomerge_compiler.errors import UsageError
 from evomerge_compiler.recipe import RECIPE_SUFFIXES
 
 DEFAULT_RECIPE = "quickstart"
@@ -70,6 +71,8 @@ def command(target: str, **flags: Any) -> None:
     """Score a model, a merge recipe or a candidate in its domains, with standard errors."""
     from evomerge_compiler.evaluation.results import domain_rows, to_lm_eval
 
+    if flags["log_samples"] and flags["output_path"] is None:
+        raise UsageError("--log_samples needs a place to write to", hint="add --output_path DIR")
     with tempfile.TemporaryDirectory(prefix="evomerge-") as work:
         evaluation, extra = _evaluate(target, flags, Path(work))
     data = to_lm_eval(evaluation, model=target)

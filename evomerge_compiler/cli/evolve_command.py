@@ -85,12 +85,14 @@ def command(ctx: click.Context, /, recipe: str, **flags: Any) -> int:
 
         keep = {key: flags[key] for key in ("gens", "run_dir", "overrides", "models", "as_json")}
         return ctx.invoke(plan, recipe=recipe, **keep)  # type: ignore[no-any-return]
+    if (ctx.obj or {}).get("quiet"):
+        flags["display"] = "none"
     with contextlib.ExitStack() as stack:
         result = launch.evolve(
             recipe, options_of(flags), lambda folder: _observers(flags, folder, stack)
         )
     if result.final is None:
-        click.echo(f"generation 000 is written to {result.folder.root}; edit it, then evolve")
+        click.echo(f"generation 000 is in {result.folder.root}; edit its recipes, then evolve")
     elif flags["as_json"]:
         print_json(result.final)
     else:
