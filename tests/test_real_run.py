@@ -101,6 +101,22 @@ def test_a_candidate_runs_under_mergekit_in_the_run_folder(run: Path, tmp_path: 
     assert tensors_sha256(tmp_path / "OUT") == stored.scores.weights
 
 
+def test_failures_by_time_limit_are_failures_and_are_tried_again(tmp_path: Path) -> None:
+    run, again = tmp_path / "run", tmp_path / "again"
+    only = ["-S", "search.population=1"]
+    evomerge("evolve", QUICKSTART, "--run-dir", run, "--gens", 1, *TINY, *only,
+             "--timeout_s", 0.5, code=1)  # fmt: skip
+    [outcome] = RunFolder.open(run).outcomes(0)
+    assert outcome.failure is not None and outcome.failure.reason == "timeout"
+    assert outcome.fitness is None
+    evomerge("retry", run, code=2)  # sealed: history is not rewritten
+    evomerge("retry", run, "--select", "non_finite", "--to", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    evomerge("retry", run, "--to", again, "--timeout_s", 600)
+    [outcome] = RunFolder.open(again).outcomes(0)
+    assert outcome.scores is not None
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_end_the_run_with_their_code_and_leave_no_process(
     tmp_path: Path, number: int, code: int

@@ -21,9 +21,13 @@ from evomerge_compiler.errors import UsageError
     help="Where to branch to when the failures are sealed.",
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True)
-@click.pass_context
+@click.option("--timeout_s", type=float, help="Another time limit from here on, in seconds.")
 def command(
-    ctx: click.Context, run: str, select: str | None, destination: Path | None, jobs: int
+    run: str,
+    select: str | None,
+    destination: Path | None,
+    jobs: int,
+    timeout_s: float | None,
 ) -> int:
     """Run the failed candidates of the open generation again, and finish that generation.
 
@@ -57,7 +61,8 @@ def command(
         for candidate in failed:
             folder.clear_outcome(candidate)
     click.echo(f"{len(failed)} candidates of generation {number:03d} run again", err=True)
-    options = launch.Options(generations=number + 1, jobs=jobs)
+    changed = () if timeout_s is None else (f"evaluation.timeout_s={timeout_s}",)
+    options = launch.Options(generations=number + 1, jobs=jobs, overrides=changed)
     shown = progress.PlainProgress()
     return launch.evolve(folder.root, options, lambda _: [shown]).exit_code
 

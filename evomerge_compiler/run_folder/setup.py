@@ -341,6 +341,8 @@ def _resumed(store: RunStore, lock: RunLock, setup: RunSetup) -> RunLock:
     own = (store.root / "recipe.yaml").resolve()
     if Path(setup.recipe.document.file).resolve() == own:
         # The run's own recipe was loaded with the lock's overrides, then those given now.
-        overrides = tuple(dict.fromkeys((*lock.overrides, *setup.overrides)))
+        # Of two equal ones the later counts, since of two for one key the later wins.
+        given = (*lock.overrides, *setup.overrides)
+        overrides = tuple(reversed(dict.fromkeys(reversed(given))))
         fresh = replace(fresh, overrides=overrides, models=setup.models or lock.models)
     return fresh
