@@ -103,7 +103,11 @@ def test_default_ranges_lie_inside_what_mergekit_takes(
             assert "sum to 0" in error.message
 
 
-@pytest.mark.parametrize("kind", ["qwen2", pytest.param("llama", marks=pytest.mark.long)])
+ZOO = Path(__file__).resolve().parents[1] / "zoo"
+IN_THE_ZOO = {"base": "base", "a": "coder", "b": "mathematician", "c": "polyglot"}
+
+
+@pytest.mark.parametrize("kind", ["zoo", "qwen2", pytest.param("llama", marks=pytest.mark.long)])
 def test_mergekit_merges_every_method(
     kind: str,
     tiny_models: Callable[[str], dict[str, Path]],
@@ -120,10 +124,12 @@ def test_mergekit_merges_every_method(
     from safetensors.torch import load_file
 
     torch.set_num_threads(1)
-    models = tiny_models(kind)
+    zoo = {alias: ZOO / name for alias, name in IN_THE_ZOO.items()}
+    models = zoo if kind == "zoo" else tiny_models(kind)
     monkeypatch.chdir(tmp_path)
-    Path("models").mkdir()
-    os.symlink(models["base"].parent, "models/src")
+    Path("models/src").mkdir(parents=True)
+    for alias, folder in models.items():
+        Path("models/src", alias).symlink_to(folder)
     first = load_file(models["a"] / "model.safetensors")
     for name, method, genome in CASES:
         plan = compile_file(recipe_of(method, tmp_path, models, genome))
