@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from evomerge_compiler.candidate import Failure, Scores
 from evomerge_compiler.compiler import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
 
 Split = Literal["search", "held_out"]
+E = TypeVar("E", bound="Executor")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class JobResult:
 
 
 class Executor(Protocol):
-    """Runs jobs; a context manager that leaves no process behind."""
+    """Runs jobs; a context manager that leaves no process behind. Executors inherit from it."""
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, JobResult]]:
         """Yields ``(index of the job, result)`` in the order of completion."""
@@ -67,11 +68,13 @@ class Executor(Protocol):
     def close(self) -> None:
         """Ends all workers."""
 
-    def __enter__(self) -> Executor: ...
+    def __enter__(self: E) -> E:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()

@@ -11,13 +11,12 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 
 from evomerge_compiler import worker
 from evomerge_compiler.compiler import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
-from evomerge_compiler.executors.base import Job, JobResult, Split
+from evomerge_compiler.executors.base import Executor, Job, JobResult, Split
 from evomerge_compiler.executors.pool import Step, Work, drive
 from evomerge_compiler.merging.options import MergeOptions, gpu_available
 from evomerge_compiler.merging.sources import materialise
@@ -56,7 +55,7 @@ class LocalSettings:
     keep_models: bool = False
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Merges and evaluates in worker processes.
 
     Args:
@@ -93,17 +92,6 @@ class LocalExecutor:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
-
-    def __enter__(self) -> LocalExecutor:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # -- one job ------------------------------------------------------------------------------
 

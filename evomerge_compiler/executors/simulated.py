@@ -20,12 +20,11 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from types import TracebackType
 from typing import Any
 
 from evomerge_compiler.candidate import Score, Scores, TaskItems
 from evomerge_compiler.errors import WorkFailed
-from evomerge_compiler.executors.base import Job, JobResult, Split
+from evomerge_compiler.executors.base import Executor, Job, JobResult, Split
 from evomerge_compiler.executors.local import identity
 from evomerge_compiler.executors.pool import Step, Work, drive, failure_of
 from evomerge_compiler.process_pool import WorkerPool
@@ -168,7 +167,7 @@ def _first_try(landscape: Landscape, label: str) -> bool:
     return True
 
 
-class SimulatedExecutor:
+class SimulatedExecutor(Executor):
     """Scores jobs on a landscape.
 
     Args:
@@ -223,17 +222,6 @@ class SimulatedExecutor:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
-
-    def __enter__(self) -> SimulatedExecutor:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _args(self, job: Job) -> tuple[Landscape, str, dict[str, object], dict[Split, str]]:
         keys = {split: self.eval_key(job, split) for split in job.splits}
