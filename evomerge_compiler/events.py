@@ -79,6 +79,17 @@ class GenerationSealed:
 
 
 @dataclass(frozen=True)
+class Concluding:
+    """The search is over; winner, parents, base and uniform merge are about to be scored.
+
+    Attributes:
+        models: How many models of its own the recipe has.
+    """
+
+    models: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """The run ends.
 
@@ -93,7 +104,7 @@ class Finished:
     summary: Mapping[str, object]
 
 
-Event = Started | GenerationStarted | CandidateDone | GenerationSealed | Finished
+Event = Started | GenerationStarted | CandidateDone | GenerationSealed | Concluding | Finished
 
 
 class Observer:

@@ -22,7 +22,7 @@ from evomerge_compiler.errors import (
     UsageError,
 )
 from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
-from evomerge_compiler.events import Finished, Observer
+from evomerge_compiler.events import Concluding, Finished, Observer
 from evomerge_compiler.evolution import Ending, Evolution, best_id
 from evomerge_compiler.executors.base import Executor
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
@@ -136,6 +136,8 @@ def evolve(
         ending = Evolution(recipe, folder, executor, watchers).run(generations)
         final = None
         if generations > 0:
+            for watcher in watchers:
+                watcher.notice(Concluding(len(recipe.all_models)))
             final = conclude(recipe, folder, executor, ending)
     for watcher in watchers:
         watcher.notice(Finished(ending.reason, best_id(ending), final or {}))

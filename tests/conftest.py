@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,9 @@ from model_builders import VOCAB, build_model, write_header_model
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tests that were started in the background may have been told to ignore Ctrl-C, and what they
+# start would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ALIASES = ("base", "a", "b", "c")
 

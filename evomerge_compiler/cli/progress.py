@@ -11,6 +11,7 @@ import click
 
 from evomerge_compiler.events import (
     CandidateDone,
+    Concluding,
     Event,
     Finished,
     GenerationSealed,
@@ -97,7 +98,7 @@ class BarProgress(Observer):
             self.best = f"best {event.best.id} {event.best.fitness.value:.4f}"
             if self.task is not None:
                 self.progress.update(self.task, best=self.best)
-        elif isinstance(event, Started):
+        elif isinstance(event, (Started, Concluding)):
             self.progress.console.print(describe(event), highlight=False, markup=False)
 
 
@@ -118,6 +119,8 @@ def describe(event: Event) -> str:
     if isinstance(event, Started):
         again = f", {event.sealed} of them done" if event.sealed else ""
         return f"{event.recipe.name}: {event.generations} generations{again}, in {event.folder}"
+    if isinstance(event, Concluding):
+        return f"scoring winner, uniform merge and {event.models} models on held-out items"
     if isinstance(event, GenerationStarted) and event.n_done:
         return f"generation {event.number:03d}: {event.n_done} of {event.n_candidates} were done"
     if isinstance(event, CandidateDone):
@@ -167,6 +170,8 @@ def as_data(event: Event) -> dict[str, object]:
         }
     if isinstance(event, GenerationSealed):
         return {"event": kind, "replayed": event.replayed, **generation_metrics(event)}
+    if isinstance(event, Concluding):
+        return {"event": kind, "models": event.models}
     assert isinstance(event, Finished)
     best = str(event.best) if event.best else None
     return {"event": kind, "reason": event.reason, "best": best}
