@@ -163,28 +163,34 @@ def test_one_worker_and_two_give_the_same_tree(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_twenty_kills_of_a_real_run_leave_the_tree_of_an_unbroken_one(tmp_path: Path) -> None:
-    unbroken, run = tmp_path / "unbroken", tmp_path / "run"
-    arguments = ["evolve", QUICKSTART, "--gens", 2, "-j", 2, *SMALL]
+def test_twenty_kills_of_real_runs_leave_the_tree_of_an_unbroken_one(tmp_path: Path) -> None:
+    """A run is killed at random moments until it is done; then the next one, to twenty kills."""
+    unbroken = tmp_path / "unbroken"
+    arguments = ["evolve", QUICKSTART, "--gens", 2, "-j", 2, *SMALL, "-S", "search.population=4"]
     started = time.monotonic()
     evomerge(*arguments, "--run-dir", unbroken)
     whole_s = time.monotonic() - started
-    dice, kills = random.Random(7), 0
-    for _ in range(200):
-        process = subprocess.Popen(
-            command(*arguments, "--run-dir", run), env=ENVIRONMENT, stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            # After the twentieth kill the run may end in peace.
-            limit_s = 8 + dice.random() * whole_s / 4 if kills < 20 else None
-            assert process.wait(timeout=limit_s) == 0
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+    dice, kills, runs = random.Random(7), 0, 0
+    while kills < 20:
+        run = tmp_path / f"run{runs}"
+        killed_before = kills
+        while not _killed_or_done(arguments, run, 4 + dice.random() * whole_s / 2):
             kills += 1
-            continue
-        if kills >= 20:
-            break
-    assert kills >= 20
-    assert digest(run) == digest(unbroken)
+        runs += 1
+        assert kills > killed_before, "a run ended before it was killed once"
+        assert digest(run) == digest(unbroken)
+
+
+def _killed_or_done(arguments: list[object], run: Path, limit_s: float) -> bool:
+    """Starts or resumes a run and kills it after ``limit_s``; whether it ended before that."""
+    process = subprocess.Popen(
+        command(*arguments, "--run-dir", run), env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert process.wait(timeout=limit_s) == 0
+    except subprocess.TimeoutExpired:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        return False
+    return True
