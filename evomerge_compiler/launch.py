@@ -34,6 +34,8 @@ from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.run_folder.setup import RunSetup
 
 MODELS = "models"
+# Ways to run work, by the name that --executor takes.
+EXECUTORS = {"cli": LocalExecutor}
 # A change in one of these may change scores: it stops a resumed run until it is accepted.
 LOCKED_VERSIONS = ("mergekit", "lm_eval", "transformers", "torch")
 
@@ -45,6 +47,7 @@ class Options:
     Attributes:
         run_dir: The run folder; ``runs/NAME`` by default.
         generations: In all; None takes the recipe's number.
+        executor: Name of the way to run work, one of :data:`EXECUTORS`.
         jobs: Workers.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         retries: How often a candidate whose worker crashed is tried again.
@@ -57,6 +60,7 @@ class Options:
 
     run_dir: Path | None = None
     generations: int | None = None
+    executor: str = "cli"
     jobs: int = 1
     device: str = "auto"
     retries: int = 1
@@ -247,5 +251,5 @@ def executor_for(
         retries=options.retries,
         offline=evaluation.offline,
     )
-    with LocalExecutor(evaluation, settings) as executor:
+    with EXECUTORS[options.executor](evaluation, settings) as executor:
         yield executor

@@ -113,6 +113,7 @@ def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
     return Options(
         run_dir=flags["run_dir"],
         generations=flags["gens"],
+        executor=flags["executor"],
         jobs=flags["jobs"],
         device=flags["device"],
         retries=flags["retries"],
