@@ -55,8 +55,9 @@ def conclude(
     Raises:
         EvomergeError: A source model cannot be scored at all.
     """
-    contenders = contenders_of(recipe, ending)
+    contenders, without = contenders_of(recipe, ending)
     scores, failed = _score(folder, executor, contenders)
+    failed |= without
     assert recipe.evaluation is not None
     shares = fit.weights(recipe.evaluation)
     final = _summary(recipe, ending, scores, failed, shares)
@@ -64,9 +65,14 @@ def conclude(
     return final
 
 
-def contenders_of(recipe: Recipe, ending: Ending) -> list[Contender]:
-    """Base, parents, uniform merge and winner; the first two as they are, no merge at all."""
+def contenders_of(recipe: Recipe, ending: Ending) -> tuple[list[Contender], dict[str, str]]:
+    """Base, parents, uniform merge and winner; the first two as they are, no merge at all.
+
+    Returns:
+        The contenders, and those that there cannot be with the reason.
+    """
     out = []
+    without = {}
     world = gather(recipe)
     for alias, spec in recipe.all_models.items():
         if alias in world.plans:
@@ -77,13 +83,15 @@ def contenders_of(recipe: Recipe, ending: Ending) -> list[Contender]:
             job = Job(alias, model=world.sources[alias], splits=SPLITS)
         out.append(Contender(alias, job))
     out.sort(key=lambda contender: contender.name != BASE_ALIAS)
-    uniform = uniform_plan(recipe)
-    if uniform is not None:
-        out.append(Contender(UNIFORM, Job(UNIFORM, plan=uniform, splits=SPLITS)))
+    try:
+        out.append(Contender(UNIFORM, Job(UNIFORM, plan=uniform_plan(recipe), splits=SPLITS)))
+    except EvomergeError as error:
+        # Parents of another depth, say, have no average; the report says so.
+        without[UNIFORM] = f"invalid: {error.message}"
     if ending.best is not None:
         plan = compile_recipe(recipe, genome=ending.best.genome)
         out.append(Contender(WINNER, Job(WINNER, plan=plan, splits=SPLITS)))
-    return out
+    return out, without
 
 
 def _moved(plan: MergePlan, folder: Path) -> MergePlan:
@@ -95,20 +103,19 @@ def _moved(plan: MergePlan, folder: Path) -> MergePlan:
     return replace(plan, models=models)
 
 
-def uniform_plan(recipe: Recipe) -> MergePlan | None:
-    """The plain average of the parents; None where their shapes do not allow one."""
+def uniform_plan(recipe: Recipe) -> MergePlan:
+    """The plain average of the parents.
+
+    Raises:
+        EvomergeError: Their shapes do not allow one.
+    """
     data = recipe.document.data
     assert isinstance(data, Mapping)
     kept = ("models", "base", "dtype", "out_dtype", "tokenizer", "chat_template", "config_from")
     made = {key: data[key] for key in kept if key in data}
     made |= {"kind": "merge", "name": "uniform", "template": "linear", "seed": recipe.seed}
     made["genome"] = {"weight": 1.0}
-    try:
-        return compile_recipe(recipes.from_data(made, recipe.folder, "uniform merge"))
-    except EvomergeError:
-        # Parents that cannot be averaged (another depth, say) have no uniform merge to compare
-        # with; final.yaml then has no such row.
-        return None
+    return compile_recipe(recipes.from_data(made, recipe.folder, "uniform merge"))
 
 
 def _score(

@@ -290,6 +290,22 @@ def test_a_run_in_which_all_fails_has_no_winner(tmp_path: Path) -> None:
     assert not (tmp_path / "run/best.yaml").exists()
 
 
+def test_parents_that_have_no_average_are_said_to_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evomerge_compiler import conclusion
+    from evomerge_compiler.errors import CompileError
+
+    def refuse(_: object) -> None:
+        raise CompileError("the models have 4 and 6 layers")
+
+    monkeypatch.setattr(conclusion, "uniform_plan", refuse)
+    evolve(tmp_path / "run", 1)
+    final = RunFolder.open(tmp_path / "run").final()
+    assert final is not None and "uniform" not in final["models"]
+    assert final["not_scored"] == {"uniform": "invalid: the models have 4 and 6 layers"}
+
+
 def test_equal_candidates_are_scored_once(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     text = QUICKSTART.read_text()
