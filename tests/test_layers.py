@@ -16,7 +16,7 @@ LAYERS = [
     {"errors", "yamlio", "assets", "processes", "process_pool", "process_supervisor"},
     {"recipe", "recipe_errors", "recipe_schema", "genome", "gene_spec", "candidate", "templates"},
     {"compiler", "fitness", "strategies"},
-    {"merging", "evaluation", "executors", "worker", "run_folder"},
+    {"merging", "evaluation", "scoring", "executors", "worker", "run_folder"},
     {"events", "evolution", "conclusion", "planning", "launch", "single"},
     {"report", "tracking", "export", "bench"},
     {"cli", "__main__", "__init__"},
