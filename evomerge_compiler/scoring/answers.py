@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
-                    re.DOTALL | re.MULTILINE)  # fmt: skip
+# The lookaheads keep a long row of backticks from being tried at every length.
+_FENCE = re.compile(
+    r"^[ \t]*(`{3,}(?!`)|~{3,}(?!~))[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
 _THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _THOUGHT_START = re.compile(r"\A\s*<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 
@@ -37,6 +40,11 @@ def fenced(text: str) -> list[tuple[str, str]]:
     The language is in lower case, empty where none is given.
     """
     return [(match[2].lower(), match[3]) for match in _FENCE.finditer(text)]
+
+
+def unfenced(text: str) -> str:
+    """What stands outside the fenced blocks."""
+    return _FENCE.sub("", text)
 
 
 def plain_digits(text: str) -> str:
