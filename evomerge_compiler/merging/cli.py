@@ -37,6 +37,7 @@ from evomerge_compiler.merging.weights import (
     check_finite,
     read_tensors,
     require_space,
+    same_bytes,
 )
 from evomerge_compiler.processes import run_command, worker_environment
 from evomerge_compiler.yamlio import dump
@@ -206,6 +207,7 @@ class _Merge:
             tensors,
             n_layers=layers.n_layers,
             per_layer=layers.per_layer,
+            equal=lambda one, another: same_bytes(tensors[one], tensors[another]),
             token_ids=read_json(tokenizer_donor / CONFIG) if other else None,
         )
         write_json(part / CONFIG, config)

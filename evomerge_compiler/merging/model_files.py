@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,9 @@ from evomerge_compiler.merging.weights import (
     DTYPE_NAMES,
     EMBEDDING_ENDINGS,
     HEAD_ENDINGS,
-    TensorInfo,
+    TensorSpec,
     find_ending,
     layer_prefix,
-    same_bytes,
 )
 from evomerge_compiler.yamlio import write_atomic
 
@@ -142,10 +141,11 @@ def follow_layers(
 
 def merged_config(
     donor: Mapping[str, Any],
-    tensors: Mapping[str, TensorInfo],
+    tensors: Mapping[str, TensorSpec],
     *,
     n_layers: int,
     per_layer: Mapping[str, list[Any]],
+    equal: Callable[[str, str], bool],
     token_ids: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The config.json of a merged model.
@@ -155,6 +155,8 @@ def merged_config(
         tensors: The merged tensors.
         n_layers: Layers of the result.
         per_layer: Per-layer lists of the result.
+        equal: Whether two of the merged tensors are equal bit for bit; asked about head and
+            embedding where that decides.
         token_ids: config.json of the tokenizer's donor when that is another model: its ids of
             special tokens are taken over.
 
@@ -173,7 +175,7 @@ def merged_config(
     embedding = find_ending(tensors, EMBEDDING_ENDINGS)
     if embedding is not None:
         text["vocab_size"] = tensors[embedding].shape[0]
-        _set_tied(config, tensors, embedding)
+        _set_tied(config, tensors, embedding, equal)
     if token_ids is not None:
         text.update((key, token_ids[key]) for key in TOKEN_ID_KEYS if key in token_ids)
     return config
@@ -195,22 +197,25 @@ def _set_layers(text: dict[str, Any], n_layers: int, per_layer: Mapping[str, lis
             text[key] = list(per_layer[key])
 
 
-def _set_dtype(part: dict[str, Any], tensors: Mapping[str, TensorInfo]) -> None:
+def _set_dtype(part: dict[str, Any], tensors: Mapping[str, TensorSpec]) -> None:
     """Names the dtype that most of the bytes have, under the key that the donor uses."""
     sizes: dict[str, int] = {}
     for info in tensors.values():
-        sizes[info.dtype] = sizes.get(info.dtype, 0) + info.end - info.start
+        sizes[info.dtype] = sizes.get(info.dtype, 0) + info.n_bytes
     name = DTYPE_NAMES.get(max(sizes, key=lambda dtype: (sizes[dtype], dtype)))
     if name is not None:
         part["torch_dtype" if "torch_dtype" in part and "dtype" not in part else "dtype"] = name
 
 
-def _set_tied(config: dict[str, Any], tensors: Mapping[str, TensorInfo], embedding: str) -> None:
+def _set_tied(
+    config: dict[str, Any],
+    tensors: Mapping[str, TensorSpec],
+    embedding: str,
+    equal: Callable[[str, str], bool],
+) -> None:
     """A head of its own counts: a tied config would load the embedding in its place."""
     head = find_ending(tensors, HEAD_ENDINGS)
-    tied = head is None or (
-        bool(config.get("tie_word_embeddings")) and same_bytes(tensors[head], tensors[embedding])
-    )
+    tied = head is None or (bool(config.get("tie_word_embeddings")) and equal(head, embedding))
     for part in {id(part): part for part in (config, text_part(config))}.values():
         if part is config or "tie_word_embeddings" in part:
             part["tie_word_embeddings"] = tied

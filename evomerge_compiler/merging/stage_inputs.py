@@ -59,6 +59,11 @@ class StageLayers:
         """Layers of the result."""
         return len(self.sources)
 
+    @property
+    def models(self) -> list[str]:
+        """The inputs that name the result's tensors."""
+        return list(dict.fromkeys([self.first, *(model for model, _ in self.sources)]))
+
 
 def stage_layers(document: Mapping[str, Any], inputs: Mapping[str, Path]) -> StageLayers:
     """Finds out which layers a stage's result has.
@@ -106,12 +111,17 @@ def link_inputs(scratch: Path, inputs: Mapping[str, Path], layers: StageLayers) 
         view.mkdir(parents=True)
         for target, link in _linked_files(folder):
             (view / link).symlink_to(target.resolve())
-        config = read_json(folder / CONFIG)
-        if layers.sliced and has_layer_key(config):
-            text = text_part(config)
-            text["num_hidden_layers"] = layers.n_layers
-            text.update(layers.per_layer)
-        write_json(view / CONFIG, config)
+        write_json(view / CONFIG, input_config(read_json(folder / CONFIG), layers))
+
+
+def input_config(config: Mapping[str, Any], layers: StageLayers) -> dict[str, Any]:
+    """An input's config.json as mergekit is to see it in this stage."""
+    seen: dict[str, Any] = json.loads(json.dumps(config))
+    if layers.sliced and has_layer_key(seen):
+        text = text_part(seen)
+        text["num_hidden_layers"] = layers.n_layers
+        text.update(layers.per_layer)
+    return seen
 
 
 def _linked_files(folder: Path) -> Iterator[tuple[Path, str]]:

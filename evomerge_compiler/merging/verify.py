@@ -17,7 +17,7 @@ from evomerge_compiler.merging.weights import (
     EMBEDDING_ENDINGS,
     HEAD_ENDINGS,
     LayerName,
-    TensorInfo,
+    TensorSpec,
     layer_prefix,
     read_tensors,
 )
@@ -28,7 +28,7 @@ _COMPUTED = re.compile(r"(rotary_emb\.inv_freq|attn\.masked_bias|attn\.bias|rope
 
 def check_tensors(
     folder: Path,
-    tensors: Mapping[str, TensorInfo],
+    tensors: Mapping[str, TensorSpec],
     inputs: Mapping[str, Path],
     layers: StageLayers,
     *,
@@ -46,20 +46,36 @@ def check_tensors(
     Raises:
         WorkFailed: It would not load, or would load with weights missing.
     """
-    expected = _expected(inputs, layers)
-    if expected is None or _differences(expected, tensors):
+    used = {name: read_tensors(inputs[name]) for name in layers.models}
+    if not names_fit(tensors, used, layers):
         check_loads(folder, trust=trust)
 
 
+def names_fit(
+    tensors: Mapping[str, TensorSpec],
+    inputs: Mapping[str, Mapping[str, TensorSpec]],
+    layers: StageLayers,
+) -> bool:
+    """Whether a merge's tensors are those of its inputs, so that nobody need try to load it.
+
+    Args:
+        tensors: Its tensors.
+        inputs: Name in the document to tensors, of all :attr:`StageLayers.models`.
+        layers: Where its layers come from.
+    """
+    expected = _expected(inputs, layers)
+    return expected is not None and not _differences(expected, tensors)
+
+
 def _expected(
-    inputs: Mapping[str, Path], layers: StageLayers
+    inputs: Mapping[str, Mapping[str, TensorSpec]], layers: StageLayers
 ) -> dict[str, tuple[int, ...]] | None:
     """Names and shapes that the result should have, None where layers cannot be told apart."""
     found: dict[str, dict[int, dict[str, tuple[int, ...]]]] = {}
     expected: dict[str, tuple[int, ...]] = {}
     prefixes = set()
-    for model in dict.fromkeys([layers.first, *(m for m, _ in layers.sources)]):
-        tensors = read_tensors(inputs[model])
+    for model in layers.models:
+        tensors = inputs[model]
         prefix = layer_prefix(tensors, _n_layers(tensors))
         if prefix is None:
             return None
@@ -87,7 +103,7 @@ def _n_layers(tensors: Mapping[str, object]) -> int:
 
 
 def _differences(
-    expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, TensorInfo]
+    expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, TensorSpec]
 ) -> list[str]:
     """Names that are missing, unexpected or of another shape.
 

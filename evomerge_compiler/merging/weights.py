@@ -1,21 +1,27 @@
 """Reads safetensors folders without torch: headers, content hash, non-finite values.
 
-The hash covers names, dtypes, shapes and bytes, so that it does not depend on how the tensors
-are spread over files. Memory stays at one chunk whatever the size of the model.
+The hash covers names, dtypes, shapes and bytes, so that it depends neither on how the tensors are
+spread over files nor on the order in which they come: it is taken over one line a tensor, sorted
+by name. Memory stays at one chunk whatever the size of the model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evomerge_compiler.errors import MissingPrerequisite, UsageError, WorkFailed
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -32,6 +38,10 @@ _EXPONENT_MASKS = {
     # e4m3fn has no infinity and a single NaN pattern, all bits set.
     "F8_E4M3": ("<u1", 0x7F),
 }
+_ITEM_BYTES = {
+    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2,
+    "U16": 2, "F8_E5M2": 1, "F8_E4M3": 1, "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
 DTYPE_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 EMBEDDING_ENDINGS = (
     "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight",
@@ -41,30 +51,46 @@ HEAD_ENDINGS = ("lm_head.weight", "embed_out.weight")
 
 
 @dataclass(frozen=True)
-class TensorInfo:
-    """Where a tensor lies.
+class TensorSpec:
+    """What a tensor is, wherever its bytes are.
 
     Attributes:
         dtype: As in the safetensors header, e.g. ``BF16``.
         shape: Its shape.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def n_elements(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all elements."""
+        return self.n_elements * _ITEM_BYTES[self.dtype]
+
+
+@dataclass(frozen=True)
+class TensorInfo(TensorSpec):
+    """Where a tensor lies.
+
+    Attributes:
         file: Path of the file that holds it.
         start: Byte offset of its first element in that file.
         end: Byte offset behind its last element.
     """
 
-    dtype: str
-    shape: tuple[int, ...]
     file: Path
     start: int
     end: int
 
     @property
-    def n_elements(self) -> int:
-        """Number of elements."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+    def n_bytes(self) -> int:
+        """Size of all elements."""
+        return self.end - self.start
 
 
 @dataclass(frozen=True)
@@ -72,7 +98,7 @@ class Scan:
     """What one pass over a model's tensors found.
 
     Attributes:
-        sha256: Hash over sorted names, dtypes, shapes and bytes.
+        sha256: Hash of the tensors, see :class:`TensorsHash`.
         n_parameters: Elements of all tensors.
         n_bytes: Bytes of all tensors.
         non_finite: Names of the tensors that hold NaN or infinity.
@@ -153,22 +179,48 @@ def _read_header(file: Path) -> Iterator[tuple[str, TensorInfo]]:
         ) from error
 
 
+class TensorsHash:
+    """The content hash of a model, fed one tensor after another in any order.
+
+    It is the sha256 of one line a tensor, sorted by name: name, dtype, shape and the sha256 of its
+    bytes, each ended by a zero byte.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, bytes] = {}
+
+    def add(self, name: str, spec: TensorSpec, chunks: Iterable[Buffer]) -> None:
+        """Adds a tensor whose bytes, row by row, come in ``chunks``."""
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+        shape = ",".join(map(str, spec.shape))
+        self._lines[name] = f"{name}\0{spec.dtype}\0{shape}\0{digest.hexdigest()}\0".encode()
+
+    def hexdigest(self) -> str:
+        """The hash of all tensors that were added."""
+        lines = (self._lines[name] for name in sorted(self._lines))
+        return hashlib.sha256(b"".join(lines)).hexdigest()
+
+
 def scan(folder: Path) -> Scan:
     """Hashes a model and looks for non-finite values, in one pass over its bytes."""
-    digest = hashlib.sha256()
-    non_finite = []
-    n_parameters = n_bytes = 0
-    for name, info in read_tensors(folder).items():
-        shape = ",".join(map(str, info.shape))
-        digest.update(f"{name}\0{info.dtype}\0{shape}\0".encode())
-        n_parameters += info.n_elements
-        n_bytes += info.end - info.start
+    digest = TensorsHash()
+    non_finite: list[str] = []
+
+    def watched(name: str, info: TensorInfo) -> Iterator[bytes]:
         finite = True
         for chunk in _chunks(info):
-            digest.update(chunk)
             finite = finite and _all_finite(chunk, info.dtype)
+            yield chunk
         if not finite:
             non_finite.append(name)
+
+    tensors = read_tensors(folder)
+    for name, info in tensors.items():
+        digest.add(name, info, watched(name, info))
+    n_parameters = sum(info.n_elements for info in tensors.values())
+    n_bytes = sum(info.n_bytes for info in tensors.values())
     return Scan(digest.hexdigest(), n_parameters, n_bytes, tuple(non_finite))
 
 
@@ -276,7 +328,7 @@ def layer_prefix(tensors: Mapping[str, object], n_layers: int) -> str | None:
     return max(fitting, key=lambda p: (counts[p], p)) if fitting else None
 
 
-def find_ending(tensors: Mapping[str, TensorInfo], endings: tuple[str, ...]) -> str | None:
+def find_ending(tensors: Mapping[str, object], endings: tuple[str, ...]) -> str | None:
     """The first tensor whose name ends in one of ``endings``."""
     return next((name for name in tensors if name.endswith(endings)), None)
 

@@ -9,13 +9,20 @@ from tiny_models import VOCABULARY, write_model
 
 from evomerge_compiler.errors import UsageError, WorkFailed
 from evomerge_compiler.merging import model_files
-from evomerge_compiler.merging.weights import TensorInfo, read_tensors
+from evomerge_compiler.merging.weights import TensorInfo, read_tensors, same_bytes
+
+
+def merged(donor: dict[str, Any], tensors: dict[str, TensorInfo], **kwargs: Any) -> dict[str, Any]:
+    def equal(one: str, other: str) -> bool:
+        return same_bytes(tensors[one], tensors[other])
+
+    return model_files.merged_config(donor, tensors, equal=equal, **kwargs)
 
 
 def _config(folder: Path, **changes: Any) -> dict[str, Any]:
     tensors = read_tensors(folder)
     donor = model_files.read_json(folder / "config.json") | changes
-    return model_files.merged_config(donor, tensors, n_layers=4, per_layer={})
+    return merged(donor, tensors, n_layers=4, per_layer={})
 
 
 def test_depth_dtype_and_vocabulary_are_those_of_the_weights(tmp_path: Path) -> None:
@@ -31,9 +38,7 @@ def test_dtype_keeps_the_key_of_the_donor(tmp_path: Path) -> None:
     donor = model_files.read_json(folder / "config.json")
     del donor["dtype"]
     tensors = read_tensors(folder)
-    old = model_files.merged_config(
-        donor | {"torch_dtype": "float16"}, tensors, n_layers=4, per_layer={}
-    )
+    old = merged(donor | {"torch_dtype": "float16"}, tensors, n_layers=4, per_layer={})
     assert old["torch_dtype"] == "bfloat16" and "dtype" not in old
 
 
@@ -54,7 +59,7 @@ def test_head_equal_to_the_embedding_stays_tied(tmp_path: Path) -> None:
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
     donor = model_files.read_json(folder / "config.json")
     for declared in (True, False):
-        config = model_files.merged_config(
+        config = merged(
             donor | {"tie_word_embeddings": declared}, tensors, n_layers=4, per_layer={}
         )
         assert config["tie_word_embeddings"] is declared
@@ -64,9 +69,7 @@ def test_token_ids_come_with_the_tokenizer(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m")
     donor = model_files.read_json(folder / "config.json")
     ids = {"eos_token_id": 9, "hidden_size": 1}
-    config = model_files.merged_config(
-        donor, read_tensors(folder), n_layers=4, per_layer={}, token_ids=ids
-    )
+    config = merged(donor, read_tensors(folder), n_layers=4, per_layer={}, token_ids=ids)
     assert config["eos_token_id"] == 9 and config["bos_token_id"] == donor["bos_token_id"]
     assert config["hidden_size"] == donor["hidden_size"]
 
@@ -75,7 +78,7 @@ def test_weights_of_another_depth_are_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m")
     donor = model_files.read_json(folder / "config.json")
     with pytest.raises(WorkFailed, match="do not hold 5 layers"):
-        model_files.merged_config(donor, read_tensors(folder), n_layers=5, per_layer={})
+        merged(donor, read_tensors(folder), n_layers=5, per_layer={})
 
 
 SLIDING = ["full_attention", "sliding_attention", "full_attention", "sliding_attention"]
@@ -98,7 +101,7 @@ def test_per_layer_lists_follow_the_layers(tmp_path: Path) -> None:
     per_layer = model_files.follow_layers(sources, values)
     donor = model_files.read_json(folder / "config.json")
     tensors = _deep(read_tensors(folder), 5)
-    config = model_files.merged_config(donor, tensors, n_layers=5, per_layer=per_layer)
+    config = merged(donor, tensors, n_layers=5, per_layer=per_layer)
     assert config["layer_types"] == [SLIDING[i] for _, i in sources]
     with pytest.raises(WorkFailed, match="layer that its model does not have"):
         model_files.follow_layers([("m", 4)], values)
@@ -107,7 +110,7 @@ def test_per_layer_lists_follow_the_layers(tmp_path: Path) -> None:
 def test_nested_text_config(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m")
     text = model_files.read_json(folder / "config.json")
-    config = model_files.merged_config(
+    config = merged(
         {"text_config": text, "dtype": "float32"}, read_tensors(folder), n_layers=4, per_layer={}
     )
     assert config["text_config"]["num_hidden_layers"] == 4 and config["dtype"] == "bfloat16"
