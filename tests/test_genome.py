@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evomerge_compiler import yamlio
 from evomerge_compiler.genome import Gene, GenomeSpace
-from evomerge_compiler.strategies.base import rng, sample_genome
+from evomerge_compiler.strategies.operators import rng, sample_genome
 
 
 def space() -> GenomeSpace:

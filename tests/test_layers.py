@@ -14,7 +14,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "yamlio", "assets", "processes", "process_pool", "process_supervisor"},
-    {"recipe", "recipe_errors", "recipe_schema", "genome", "gene_spec", "candidate", "templates"},
+    {
+        "recipe",
+        "recipe_errors",
+        "recipe_schema",
+        "genome",
+        "gene_spec",
+        "gene_units",
+        "candidate",
+        "templates",
+    },
     {"compiler", "fitness", "strategies"},
     {"merging", "evaluation", "scoring", "executors", "worker", "run_folder"},
     {"events", "evolution", "conclusion", "planning", "launch", "single"},

@@ -1,17 +1,16 @@
-"""The ask/tell protocol, the registry, and what strategies share."""
+"""The ask/tell protocol, the registry, and the rules of both that hold for every strategy."""
 
 from __future__ import annotations
 
-import itertools
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from evomerge_compiler.candidate import Outcome, Proposal
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace
-from evomerge_compiler.yamlio import Scalar
+from evomerge_compiler.genome import GenomeSpace
 
 
 class Parameters(BaseModel):
@@ -28,10 +27,6 @@ class Strategy(Protocol):
     person may have edited one. A failed outcome has no fitness and must never be given one.
     """
 
-    def __init__(
-        self, space: GenomeSpace, population: int, seed: int, parameters: Any
-    ) -> None: ...
-
     def ask(self, generation: int) -> list[Proposal]:
         """The proposals of one generation; its length is the generation's size."""
 
@@ -47,10 +42,19 @@ class Strategy(Protocol):
 
 
 class StrategyType(Protocol):
-    """A strategy class: how to make one, and its parameters' schema."""
+    """A strategy class: how to make one, and what it takes.
+
+    Attributes:
+        summary: One line for people.
+        parameters: The schema of ``search.parameters``.
+        min_objectives: How many objectives it needs.
+        max_objectives: How many it can use; None for any number.
+    """
 
     summary: str
     parameters: type[Parameters]
+    min_objectives: int
+    max_objectives: int | None
 
     def __call__(
         self, space: GenomeSpace, population: int, seed: int, parameters: Any
@@ -77,79 +81,82 @@ def registry() -> Mapping[str, StrategyType]:
     return _REGISTRY
 
 
-# --------------------------------------------------------------------------------------
-# Shared operators
+class Search(ABC):
+    """What all strategies share: the order of calls, and what may be told.
 
+    A strategy writes :meth:`propose`, :meth:`learn` and :meth:`state`.
 
-def rng(seed: int, generation: int, slot: int) -> np.random.Generator:
-    """The generator of one slot: draws never depend on what other slots drew."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, generation, slot))))
-
-
-def sample_scalar(gene: Gene, random: np.random.Generator) -> Scalar:
-    """A uniform draw from a gene's range; log-uniform for a log gene."""
-    if gene.kind == "choice":
-        return gene.choices[int(random.integers(len(gene.choices)))]
-    if gene.kind == "int" and not gene.log:
-        return int(random.integers(int(gene.low), int(gene.high) + 1))
-    if gene.log:
-        return float(np.exp(random.uniform(np.log(gene.low), np.log(gene.high))))
-    return float(random.uniform(gene.low, gene.high))
-
-
-def sample_genome(space: GenomeSpace, random: np.random.Generator) -> Genome:
-    """A genome drawn uniformly from the space."""
-    return space.from_flat([sample_scalar(c.gene, random) for c in space.coordinates])
-
-
-def mutate_scalar(gene: Gene, value: Scalar, sigma: float, random: np.random.Generator) -> Scalar:
-    """A neighbour of one value.
-
-    Numbers move by a normal step of ``sigma`` times the range (in log space for a log gene) and
-    are reflected at the bounds, so that no mass piles up there; a choice becomes another choice.
+    Args:
+        space: The genomes to search.
+        population: Proposals a generation.
+        seed: The recipe's seed.
+        parameters: The strategy's own.
     """
-    if gene.kind == "choice":
-        others = [choice for choice in gene.choices if choice != value]
-        return others[int(random.integers(len(others)))] if others else value
-    low, high, at = gene.low, gene.high, float(value)  # type: ignore[arg-type]
-    if gene.log:
-        low, high, at = float(np.log(low)), float(np.log(high)), float(np.log(at))
-    step = float(random.normal()) * sigma * (high - low)
-    if gene.kind == "int" and not gene.log:
-        # A step that rounds to nothing would be no mutation at all.
-        step = float(np.sign(step) or 1.0) * max(1.0, abs(step))
-    moved = reflect(at + step, low, high)
-    return float(np.exp(moved)) if gene.log else moved
 
+    summary: ClassVar[str]
+    parameters: ClassVar[type[Parameters]]
+    min_objectives: ClassVar[int] = 1
+    max_objectives: ClassVar[int | None] = 1
 
-def reflect(value: float, low: float, high: float) -> float:
-    """``value`` folded back into ``[low, high]`` at both ends."""
-    width = high - low
-    offset = (value - low) % (2 * width)
-    return low + (offset if offset <= width else 2 * width - offset)
+    def __init__(self, space: GenomeSpace, population: int, seed: int, parameters: Any) -> None:
+        self.space, self.population, self.seed = space, population, seed
+        self.p = parameters
+        self._generation = -1
+        self._asked: list[Proposal] | None = None
 
+    @abstractmethod
+    def propose(self, generation: int) -> list[Proposal]:
+        """The proposals of the next generation; called once for each."""
 
-def choice_combinations(space: GenomeSpace) -> list[Genome]:
-    """One genome for each combination of the single-valued choice genes, others at init.
+    @abstractmethod
+    def learn(self, generation: int, outcomes: Sequence[Outcome]) -> None:
+        """Takes in what became of them, in slot order; numbers are finite."""
 
-    In the order of the genes, the last one varying fastest. With no such gene this is the
-    initial genome alone.
-    """
-    start = list(space.complete(space.initial()))
-    at = [
-        index
-        for index, coordinate in enumerate(space.coordinates)
-        if coordinate.gene.kind == "choice" and len(coordinate.path) == 1
-    ]
-    out: dict[str, Genome] = {}
-    for combination in itertools.product(*(space.coordinates[i].gene.choices for i in at)):
-        flat = list(start)
-        for index, value in zip(at, combination, strict=True):
-            flat[index] = value
-        genome = space.from_flat(flat)
-        # Combinations that differ only in an inactive choice are one genome.
-        out.setdefault(repr(genome.plain()), genome)
-    return list(out.values())
+    @abstractmethod
+    def state(self) -> Mapping[str, object]:
+        """What the next generation is sampled from, as plain data for ``search.yaml``."""
+
+    def ask(self, generation: int) -> list[Proposal]:
+        """The proposals of one generation; the same ones when asked again before ``tell``.
+
+        Raises:
+            RuntimeError: It is not this generation's turn.
+        """
+        if self._asked is not None and generation == self._generation:
+            return list(self._asked)
+        if self._asked is not None or generation != self._generation + 1:
+            raise RuntimeError(f"ask({generation}) after {self._last_call()}")
+        self._asked = self.propose(generation)
+        self._generation = generation
+        return list(self._asked)
+
+    def tell(self, generation: int, outcomes: Sequence[Outcome]) -> None:
+        """What became of the generation, in slot order.
+
+        Generation 0 may have more outcomes than proposals: seeds that a person wrote.
+
+        Raises:
+            RuntimeError: ``ask`` was not called for this generation.
+            ValueError: There are too few or too many outcomes, their numbers of objectives
+                differ, or an objective is not finite.
+        """
+        if self._asked is None or generation != self._generation:
+            raise RuntimeError(f"tell({generation}) after {self._last_call()}")
+        few = len(outcomes) < len(self._asked)
+        if few or (generation > 0 and len(outcomes) > len(self._asked)):
+            raise ValueError(f"expected {len(self._asked)} outcomes, got {len(outcomes)}")
+        fitness = [o.fitness.objectives for o in outcomes if o.fitness is not None]
+        if len({len(objectives) for objectives in fitness}) > 1:
+            raise ValueError("expected as many objectives for each outcome")
+        if not all(math.isfinite(value) for objectives in fitness for value in objectives):
+            raise ValueError("expected finite objectives; what has no score is a failure")
+        self.learn(generation, outcomes)
+        self._asked = None
+
+    def _last_call(self) -> str:
+        if self._generation < 0:
+            return "nothing"
+        return f"{'tell' if self._asked is None else 'ask'}({self._generation})"
 
 
 def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -158,3 +165,8 @@ def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
         outcomes,
         key=lambda o: (o.fitness is None, -(o.fitness.value if o.fitness else 0.0), o.id.slot),
     )
+
+
+def scored_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes that have a fitness, in their order."""
+    return [outcome for outcome in outcomes if outcome.scored]

@@ -16,17 +16,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydantic import Field
 
-from evomerge_compiler.candidate import CandidateId, Lineage, Outcome, Proposal, genome_hash
+from evomerge_compiler.candidate import Outcome, Proposal
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import Number
-from evomerge_compiler.strategies.base import (
-    Parameters,
+from evomerge_compiler.strategies.base import Parameters, Search, ranked, strategy
+from evomerge_compiler.strategies.operators import (
     choice_combinations,
-    mutate_scalar,
-    ranked,
+    mutate,
+    propose,
     rng,
     sample_genome,
-    strategy,
 )
 from evomerge_compiler.yamlio import Scalar
 
@@ -43,11 +42,12 @@ class EliteRecoveryParameters(Parameters):
 
 
 @strategy("elite_recovery")
-class EliteRecovery:
+class EliteRecovery(Search):
     """Elites give mutants, everyone else is recovered by crossover."""
 
     summary = "mutants of the best, crossover of the rest in triples (the 2x2x2 pipeline)"
     parameters = EliteRecoveryParameters
+    p: EliteRecoveryParameters
 
     def __init__(
         self,
@@ -56,11 +56,10 @@ class EliteRecovery:
         seed: int,
         parameters: EliteRecoveryParameters,
     ) -> None:
-        self.space, self.population, self.seed = space, population, seed
-        self.p = parameters
+        super().__init__(space, population, seed, parameters)
         self.last: list[Outcome] = []
 
-    def ask(self, generation: int) -> list[Proposal]:
+    def propose(self, generation: int) -> list[Proposal]:
         """The combinations of choices in generation 0, mutants and children later."""
         if generation == 0:
             return self._first()
@@ -81,7 +80,7 @@ class EliteRecovery:
             proposals.append(self._mutant(elite, generation, len(proposals)))
         return proposals[: self.population]
 
-    def tell(self, generation: int, outcomes: Sequence[Outcome]) -> None:
+    def learn(self, generation: int, outcomes: Sequence[Outcome]) -> None:
         """Remembers the generation: the next one is bred from it."""
         self.last = list(outcomes)
 
@@ -103,49 +102,24 @@ class EliteRecovery:
             # More combinations than places: an even spread over the list keeps every choice in.
             at = np.linspace(0, len(genomes) - 1, self.population).round().astype(int)
             genomes = [genomes[i] for i in at]
-        proposals = [_proposal(g, "initial", "elite_recovery.combinations") for g in genomes]
+        proposals = [propose(g, "initial", "elite_recovery.combinations") for g in genomes]
         while len(proposals) < self.population:
             proposals.append(self._sampled(0, len(proposals)))
         return proposals
 
     def _sampled(self, generation: int, slot: int) -> Proposal:
         genome = sample_genome(self.space, rng(self.seed, generation, slot))
-        return _proposal(genome, "sampled", "elite_recovery.sample")
+        return propose(genome, "sampled", "elite_recovery.sample")
 
     def _mutant(self, parent: Outcome, generation: int, slot: int) -> Proposal:
         random = rng(self.seed, generation, slot)
         genome = mutate(self.space, parent.genome, self.p.mutation_rate, self.p.sigma, random)
-        return _proposal(genome, "mutation", "elite_recovery.mutate", (parent.id,))
+        return propose(genome, "mutation", "elite_recovery.mutate", (parent.id,))
 
     def _child(self, parents: Sequence[Outcome]) -> Proposal:
         genome = crossover(self.space, parents)
         ids = tuple(parent.id for parent in parents)
-        return _proposal(genome, "crossover", "elite_recovery.crossover", ids)
-
-
-def mutate(
-    space: GenomeSpace, genome: Genome, rate: float, sigma: float, random: np.random.Generator
-) -> Genome:
-    """Changes each active coordinate with probability ``rate``; always at least one.
-
-    Args:
-        space: The space of the genome.
-        genome: The parent.
-        rate: Probability a coordinate.
-        sigma: Step as a share of the range.
-        random: The slot's generator.
-    """
-    flat = list(space.complete(genome))
-    active = space.active_coordinates(genome)
-    if not active:
-        return genome
-    chosen = [i for i in active if random.random() < rate]
-    if not chosen:
-        chosen = [active[int(random.integers(len(active)))]]
-    for index in chosen:
-        gene = space.coordinates[index].gene
-        flat[index] = mutate_scalar(gene, flat[index], sigma, random)
-    return space.from_flat(flat)
+        return propose(genome, "crossover", "elite_recovery.crossover", ids)
 
 
 def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
@@ -187,10 +161,3 @@ def _weighted_mean(held: Sequence[tuple[Scalar, float]]) -> float:
         weights = np.ones(len(held))
     values = np.array([value for value, _ in held], dtype=float)
     return float(np.dot(weights / weights.sum(), values))
-
-
-def _proposal(
-    genome: Genome, origin: str, operator: str, parents: tuple[CandidateId, ...] = ()
-) -> Proposal:
-    lineage = Lineage(origin, operator, parents, genome_hash(genome))  # type: ignore[arg-type]
-    return Proposal(genome, lineage)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evomerge_compiler.candidate import Lineage, Outcome, Proposal, genome_hash
-from evomerge_compiler.genome import GenomeSpace
-from evomerge_compiler.strategies.base import Parameters, rng, sample_genome, strategy
+from evomerge_compiler.candidate import Outcome, Proposal
+from evomerge_compiler.strategies.base import Parameters, Search, strategy
+from evomerge_compiler.strategies.operators import propose, rng, sample_genome
 
 
 class RandomParameters(Parameters):
@@ -14,29 +14,22 @@ class RandomParameters(Parameters):
 
 
 @strategy("random")
-class RandomSearch:
+class RandomSearch(Search):
     """Draws every genome uniformly from the space; learns nothing."""
 
     summary = "uniform random genomes, the control every search has to beat"
     parameters = RandomParameters
+    max_objectives = None
 
-    def __init__(
-        self, space: GenomeSpace, population: int, seed: int, parameters: RandomParameters
-    ) -> None:
-        self.space, self.population, self.seed = space, population, seed
-
-    def ask(self, generation: int) -> list[Proposal]:
+    def propose(self, generation: int) -> list[Proposal]:
         """``population`` uniform genomes."""
         genomes = [
             sample_genome(self.space, rng(self.seed, generation, slot))
             for slot in range(self.population)
         ]
-        return [
-            Proposal(genome, Lineage("sampled", "random.sample", asked=genome_hash(genome)))
-            for genome in genomes
-        ]
+        return [propose(genome, "sampled", "random.sample") for genome in genomes]
 
-    def tell(self, generation: int, outcomes: Sequence[Outcome]) -> None:
+    def learn(self, generation: int, outcomes: Sequence[Outcome]) -> None:
         """Nothing to learn."""
 
     def state(self) -> Mapping[str, object]:

@@ -164,7 +164,7 @@ def test_a_space_of_one_choice_and_a_space_without_genes() -> None:
 
 
 def test_mutation_stays_in_range_and_moves_something() -> None:
-    from evomerge_compiler.strategies.elite_recovery import mutate
+    from evomerge_compiler.strategies.operators import mutate
 
     space = mixed_space()
     genome = space.initial()
