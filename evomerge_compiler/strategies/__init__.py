@@ -14,7 +14,7 @@ import importlib
 
 from evomerge_compiler.strategies.base import Strategy, StrategyType, registry
 
-MODULES = ("elite_recovery", "random_search")
+MODULES = ("elite_recovery", "map_elites", "random_search", "sobol", "tournament")
 
 
 def all_strategies() -> dict[str, StrategyType]:

@@ -51,12 +51,18 @@ def sample_genome(space: GenomeSpace, random: np.random.Generator) -> Genome:
 
 
 def first_generation(
-    space: GenomeSpace, population: int, seed: int, strategy: str
+    space: GenomeSpace, population: int, seed: int, generation: int, strategy: str
 ) -> list[Proposal]:
-    """The recipe's initial genome, and uniform draws."""
-    out = [propose(space.initial(), "initial", f"{strategy}.initial")]
-    for slot in range(1, population):
-        genome = sample_genome(space, rng(seed, 0, slot))
+    """Uniform draws; the recipe's initial genome leads those of generation 0.
+
+    Later generations have no other reason to come here than that nothing was scored before.
+    """
+    out = []
+    for slot in range(population):
+        if generation == slot == 0:
+            out.append(propose(space.initial(), "initial", f"{strategy}.initial"))
+            continue
+        genome = sample_genome(space, rng(seed, generation, slot))
         out.append(propose(genome, "sampled", f"{strategy}.sample"))
     return out
 
