@@ -1,0 +1,153 @@
+"""Compares mathematical expressions by algebra, with `math-verify`_, in bounded time.
+
+A model may write a tower of powers, whose evaluation no signal handler interrupts. So the library
+works in a process of its own, which the kernel ends after some seconds of processor time (a limit
+that does not depend on what else runs) or when it takes too much memory; the next comparison
+starts another one.
+
+.. _math-verify: https://github.com/huggingface/Math-Verify
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import re
+import resource
+import signal
+import threading
+
+from evomerge_compiler.errors import MissingPrerequisite, WorkFailed
+from evomerge_compiler.process_pool import WorkerPool
+from evomerge_compiler.scoring.answers import plain_digits
+
+CPU_LIMIT_S = 3.0
+# For a comparison that waits without working, which none is known to do.
+_WALL_LIMIT_S = 120.0
+_MEMORY_LIMIT_BYTES = 4 << 30
+_LONGEST = 300
+_MOST_NESTED = 8
+
+_WRITTEN_SO = (
+    (re.compile(r"\\[dtc]frac"), r"\\frac"),
+    (re.compile(r"\\(?:left|right|displaystyle|[,!;: ()\[\]])(?![a-z])|[$`~]"), " "),
+    (re.compile(r"\*\*(?=[\d({-])"), "^"),
+    (re.compile(r"\*\*"), ""),
+    (re.compile("π|(?<![a-zA-Z\\\\])pi(?![a-zA-Z])"), r" \\pi "),
+    (re.compile(r"√\s?\(([^()]+)\)|(?<![a-zA-Z\\])sqrt\s?\(([^()]+)\)"), r" \\sqrt{\1\2}"),
+    (re.compile(r"√\s?(\d+|[a-z])"), r" \\sqrt{\1}"),
+    (re.compile("[×·⋅]"), r" \\cdot "),
+    (re.compile("∞"), r"\\infty "),
+    (re.compile("≤|<="), r" \\le "),
+    (re.compile("≥|>="), r" \\ge "),
+    (re.compile("²"), "^2"),
+    (re.compile("³"), "^3"),
+    (re.compile(r"(?:\\approx|≈).*"), ""),
+    # Units at the end say nothing that the question does not.
+    (
+        re.compile(
+            r"[ ]*\\?(?:text|mathrm)?\s?\{?\s*\b(?:(?:square|cubic|sq\.?|cu\.?)\s)?"
+            r"(?:units?|[cmk]?m|centimet(?:er|re)s?|met(?:er|re)s?|inch(?:es)?|feet|ft|degrees)"
+            r"\b(?:\s(?:squared|cubed))?\s*\}?(?:\^\{?[23]\}?)?[\s.]*\Z"
+        ),
+        "",
+    ),
+)  # fmt: skip
+
+_OR = re.compile(r"\\(?:text|mathrm)\s?\{\s*or\s*\}|\bor\b")
+_CHOICE = re.compile(_OR.pattern + r"|±|\\pm(?![a-z])")
+_NAMED = re.compile(r"(?<![\w\\])[a-zA-Z](?:_\{?\d\}?)?\s?=(?!=)")
+_SEVERAL = re.compile(r"\bor\b|\\pm|±|,|\\cup|\\text")
+
+
+def same(text: str, gold: str) -> bool:
+    """Whether two expressions are equal.
+
+    Args:
+        text: What a model gives as its answer, in LaTeX or as it is typed on a keyboard.
+        gold: The reference answer in LaTeX.
+
+    Returns:
+        Whether they are; False where one cannot be read, is too long, or where the comparison
+        reaches its limits.
+    """
+    text, gold = _tidy(text), _tidy(gold)
+    if not text or not gold or max(len(text), len(gold)) > _LONGEST:
+        return False
+    if "".join(text.split()) == "".join(gold.split()):
+        return True
+    if not _SEVERAL.search(gold):
+        if _CHOICE.search(text):
+            return False
+    elif "=" not in gold:  # "x = 1 or x = 2" for {1, 2}
+        text = _NAMED.sub("", _OR.sub(",", text))
+    if _nesting(text) > _MOST_NESTED:
+        return False
+    return _verdict(text, gold)
+
+
+def _tidy(text: str) -> str:
+    text = plain_digits(text[: 4 * _LONGEST])
+    for pattern, replacement in _WRITTEN_SO:
+        text = pattern.sub(replacement, text)
+    return text.strip().rstrip(".,;!").strip()
+
+
+def _nesting(text: str) -> int:
+    """How deep brackets nest; the library's time grows fast with it."""
+    deepest = depth = 0
+    for char in text:
+        depth += (char in "([{") - (char in ")]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+@functools.lru_cache(maxsize=4096)
+def _verdict(text: str, gold: str) -> bool:
+    try:
+        return _judge().submit(_compare, text, gold, timeout_s=_WALL_LIMIT_S).result()
+    except WorkFailed:  # out of time or memory
+        return False
+
+
+_starting = threading.Lock()
+_pool: list[WorkerPool] = []
+
+
+def _judge() -> WorkerPool:
+    with _starting:
+        if not _pool:
+            _pool.append(_started())
+        return _pool[0]
+
+
+def _started() -> WorkerPool:
+    """A judge that is known to work: without this, a broken one would find all answers wrong."""
+    if importlib.util.find_spec("math_verify") is None:
+        raise MissingPrerequisite(
+            "math-verify is not installed", hint="pip install 'math-verify[antlr4_11_0]'"
+        )
+    pool = WorkerPool(1, initializer=_prepare)
+    pool.submit(_compare, "x+1", "1+x", timeout_s=_WALL_LIMIT_S).result()
+    return pool
+
+
+def _prepare() -> None:
+    """Runs once in the judging process."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
+    logging.disable(logging.WARNING)  # that its own time limit is off, which is why we are here
+    # Loaded before the clock runs.
+    import math_verify  # type: ignore[import-untyped]  # noqa: F401
+
+
+def _compare(text: str, gold: str) -> bool:
+    """One comparison, inside the judging process; the kernel ends it when its time is over."""
+    import math_verify
+
+    signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT_S)
+    try:
+        parsed = [math_verify.parse(f"${each}$", parsing_timeout=None) for each in (gold, text)]
+        return bool(math_verify.verify(*parsed, timeout_seconds=None))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
