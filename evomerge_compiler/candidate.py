@@ -97,11 +97,22 @@ class TaskItems:
         item_set: Hash of the scored items' hashes: equal sets compare item by item.
         values: ``(n_items,)`` per-item metric values, in 0..1 for accuracies.
         tokens: ``(n_items,)`` generated tokens of each answer; empty where none are generated.
+        correct: ``(n_items,)`` right or wrong, where the task judges that beside a graded
+            metric; empty where the values themselves say it.
+        finish: One letter an item: ``s`` ended by a stop string, ``e`` by the end token, ``l``
+            cut at the limit; empty where nothing is generated.
     """
 
     item_set: str
     values: tuple[float, ...]
     tokens: tuple[int, ...] = ()
+    correct: tuple[bool, ...] = ()
+    finish: str = ""
+
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """``(n_items,)`` whether each answer is right: a full score unless the task judges it."""
+        return self.correct or tuple(value >= 1.0 for value in self.values)
 
 
 @dataclass(frozen=True)

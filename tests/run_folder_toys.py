@@ -110,7 +110,8 @@ def scored(digest: bytes) -> tuple[Scores, Fitness]:
             values = tuple(digest[i] / 255 for i in range(8))
         mean = sum(values) / 8
         domains[domain] = Score("acc", mean, mean / 3, 8)
-        items[domain] = TaskItems(f"set-{domain}", values, tuple(digest[:8]) if index else ())
+        more = {"tokens": tuple(digest[:8]), "correct": (True,) * 8, "finish": "seeelsse"}
+        items[domain] = TaskItems(f"set-{domain}", values, **(more if index else {}))
     mean = sum(score.value for score in domains.values()) / 2
     return Scores(domains, f"sha256:{digest.hex()}", items), Fitness((mean,), 0.1)
 

@@ -21,12 +21,22 @@ names = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_siz
 numbers = st.floats(-1e6, 1e6)
 shares = st.floats(0, 1)
 values = st.lists(shares, max_size=20) | st.lists(st.sampled_from([0.0, 1.0]), max_size=20)
-items = st.builds(
-    TaskItems,
-    names,
-    values.map(tuple),
-    st.lists(st.integers(0, 10_000), max_size=5).map(tuple),
-)
+
+
+@st.composite
+def items_of_a_task(draw: st.DrawFn) -> TaskItems:
+    scored = tuple(draw(values))
+    n = len(scored)
+    entries = {
+        "tokens": st.lists(st.integers(0, 10_000), min_size=n, max_size=n).map(tuple),
+        "correct": st.lists(st.booleans(), min_size=n, max_size=n).map(tuple),
+        "finish": st.text("sel", min_size=n, max_size=n),
+    }
+    given_too = draw(st.sets(st.sampled_from(sorted(entries))))
+    return TaskItems(draw(names), scored, **{name: draw(entries[name]) for name in given_too})
+
+
+items = items_of_a_task()
 scores = st.builds(
     Scores,
     st.dictionaries(
@@ -122,8 +132,14 @@ def test_a_seal_names_only_what_belongs_there(line: str) -> None:
 
 
 def test_wrong_item_tables_are_damage() -> None:
-    header = "domain\titem_set\tvalues\ttokens\n"
-    for text in ("", "x\n", header + "code\tset\n", header + "code\tset\t01x\t-\n"):
+    header = "domain\titem_set\tvalues\tcorrect\ttokens\tfinish\n"
+    for text in (
+        "",
+        "x\n",
+        header + "code\tset\n",
+        header + "code\tset\t01x\t-\t-\t-\n",
+        header + "code\tset\t01\t-\t5\t-\n",
+    ):
         with pytest.raises(RunDamaged):
             tables.items_from(text, "f")
     with pytest.raises(ValueError, match="without tabs"):

@@ -120,20 +120,22 @@ def mean_stderr(values: Sequence[float]) -> float | None:
 def domain_score(tasks: Sequence[TaskResult], metric: str, filter_name: str) -> Score:
     """A domain's score: its task's metric, or the mean over the items of several tasks.
 
-    Several tasks (a group or a tag) are strata: the value is the mean weighted by their numbers
-    of items, and the variance of it the sum of the tasks' variances with squared weights
-    (Cochran, *Sampling Techniques*, equation 5.7).
+    Of several tasks (a group or a tag) the value is the mean weighted by their numbers of items,
+    and its standard error is that of their pooled variance, as lm-eval aggregates a group.
     """
+    from lm_eval.api.metrics import pooled_sample_stderr
+
     column = f"{metric},{filter_name}"
     n = sum(len(task.items) for task in tasks)
     shares = [len(task.items) / n for task in tasks]
     value = math.fsum(s * task.metrics[column] for s, task in zip(shares, tasks, strict=True))
     errors = [task.stderr[column] for task in tasks]
-    stderr = None
-    if all(error is not None for error in errors):
-        stderr = math.sqrt(
-            math.fsum((s * (e or 0.0)) ** 2 for s, e in zip(shares, errors, strict=True))
-        )
+    stderr = errors[0]
+    if len(tasks) > 1:
+        known = [error for error in errors if error is not None]
+        sizes = [len(task.items) for task in tasks]
+        whole = len(known) == len(tasks)
+        stderr = float(pooled_sample_stderr(known, sizes)) if whole else None
     name = metric if filter_name == "none" else column
     return Score(metric=name, value=value, stderr=stderr, n=n)
 
@@ -147,10 +149,17 @@ def domain_items(tasks: Sequence[TaskResult], column: str) -> TaskItems:
     # An item of two tasks is two items; the set's hash must say so.
     hashes = [f"{tasks[at].name} {hashed}" for hashed, at, _ in items]
     tokens = [item.tokens for _, _, item in items]
+    finish = [item.finish for _, _, item in items]
+    # Beside a graded metric a task may judge answers right or wrong, with the same filter.
+    judged = [item.values.get(f"correct,{column.partition(',')[2]}") for _, _, item in items]
+    correct = tuple(c >= 1.0 for c in judged if c is not None) if None not in judged else ()
+    values = tuple(item.values[column] for _, _, item in items)
     return TaskItems(
         item_set=item_set_hash(hashes),
-        values=tuple(item.values[column] for _, _, item in items),
+        values=values,
         tokens=tuple(t for t in tokens if t is not None) if None not in tokens else (),
+        correct=correct if correct != tuple(value >= 1.0 for value in values) else (),
+        finish="".join(f[0] for f in finish if f is not None) if None not in finish else "",
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,7 +24,6 @@ from evomerge_compiler.candidate import (
     Origin,
     Score,
     Scores,
-    TaskItems,
 )
 from evomerge_compiler.errors import (
     FAILURE_REASONS,
@@ -193,7 +192,7 @@ def rounded_scores(scores: Scores, fitness: Fitness | None) -> tuple[Scores, Fit
         for domain, s in scores.domains.items()
     }
     per_item = {
-        domain: TaskItems(i.item_set, tuple(rounded(v) for v in i.values), tuple(i.tokens))
+        domain: replace(i, values=tuple(rounded(v) for v in i.values))
         for domain, i in scores.items.items()
     }
     clean = Scores(domains, scores.eval_key, per_item, scores.weights)

@@ -18,7 +18,7 @@ from evomerge_compiler.errors import Place, RunDamaged
 DECIMALS = 6
 _SEAL_LINE = re.compile(r"([0-9a-f]{64})  ((?:c[0-9]{2,5}/)?[a-z]+\.(?:yaml|tsv))\Z")
 _WORD = re.compile(r"[^\t\n\r]+\Z")
-_ITEMS_HEADER = "domain\titem_set\tvalues\ttokens"
+_ITEMS_HEADER = "domain\titem_set\tvalues\tcorrect\ttokens\tfinish"
 
 
 def sha256(data: str | bytes) -> str:
@@ -54,7 +54,10 @@ def decoded(raw: bytes, file: str) -> str:
 
 
 def items_text(items: Mapping[str, TaskItems]) -> str:
-    """``items.tsv``: a line a domain; right/wrong values as digits, others as decimals."""
+    """``items.tsv``: a line a domain; right/wrong values as digits, others as decimals.
+
+    ``correct`` and ``finish`` are a character an item, ``-`` where a task does not say.
+    """
     lines = [_ITEMS_HEADER]
     for domain, task in items.items():
         for word in (domain, task.item_set):
@@ -67,7 +70,9 @@ def items_text(items: Mapping[str, TaskItems]) -> str:
         else:
             values = ",".join(f"{value:.{DECIMALS}f}" for value in task.values)
         tokens = ",".join(str(count) for count in task.tokens) or "-"
-        lines.append("\t".join((domain, task.item_set, values, tokens)))
+        correct = "".join(str(int(right)) for right in task.correct) or "-"
+        finish = task.finish or "-"
+        lines.append("\t".join((domain, task.item_set, values, correct, tokens, finish)))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -83,13 +88,19 @@ def items_from(text: str, file: str) -> dict[str, TaskItems]:
     out = {}
     try:
         for line in lines:
-            domain, item_set, values, tokens = line.split("\t")
+            domain, item_set, values, correct, tokens, finish = line.split("\t")
             numbers: Sequence[str] = values.split(",") if "." in values else values
-            out[domain] = TaskItems(
+            task = TaskItems(
                 item_set,
                 () if values == "-" else tuple(map(float, numbers)),
                 () if tokens == "-" else tuple(map(int, tokens.split(","))),
+                () if correct == "-" else tuple(bool(int(digit)) for digit in correct),
+                "" if finish == "-" else finish,
             )
+            for column in (task.tokens, task.correct, task.finish):
+                if column and len(column) != len(task.values):
+                    raise ValueError(f"{len(column)} entries for {len(task.values)} items")
+            out[domain] = task
     except ValueError as error:
         raise damaged(file, f"items.tsv cannot be read: {error}") from None
     return out
