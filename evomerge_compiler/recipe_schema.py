@@ -62,13 +62,27 @@ class ModelSpec(Strict):
 
 
 class TaskSpec(Strict):
-    """One lm-eval task and the metric of it that counts."""
+    """One task and the metric of it that counts.
 
-    task: str = Field(min_length=1)
-    metric: str = Field(min_length=1, description="as in lm-eval's results, without the filter")
-    filter: str = Field("none", description="lm-eval filter, the part behind the comma")
+    Without a metric the name is looked up among the presets of ``evomerge ls evaluators``, then
+    among the task files, whose first metric is taken.
+    """
+
+    task: str = Field(min_length=1, description="preset, lm-eval task, tag or group")
+    metric: str | None = Field(
+        None, min_length=1, description="as in lm-eval's results, without the filter"
+    )
+    filter: str | None = Field(
+        None, min_length=1, description="lm-eval filter, the part behind the comma"
+    )
     weight: Number = Field(1.0, gt=0, description="share in the fitness, normalised to sum 1")
     num_fewshot: int | None = Field(None, ge=0)
+    gen_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="generation arguments of this task alone"
+    )
+    benchmark: bool = Field(
+        False, description="true: its items are public, and the search may see them all the same"
+    )
 
 
 class EvaluationSpec(Strict):

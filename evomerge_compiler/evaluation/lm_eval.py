@@ -41,6 +41,8 @@ from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, eval_key
 from evomerge_compiler.evaluation.split import Split, select
 from evomerge_compiler.evaluation.task_files import LoadedTask
 
+_Asked = tuple[str, int | None, str]
+
 # lm-eval's own seeds, so that sampled answers and random scorers repeat.
 _PYTHON_SEED, _NUMPY_SEED, _TORCH_SEED = 0, 1234, 1234
 
@@ -63,13 +65,13 @@ class Session:
         self.plan = plan
         _start_sandbox(plan)
         self.resident = resident.ResidentModel(plan)
-        self._tasks: dict[tuple[str, int | None], list[LoadedTask]] = {}
+        self._tasks: dict[_Asked, list[LoadedTask]] = {}
         self._requests_for: str | None = None
         asked = [task for task in plan.tasks if not task.external]
         if asked:
             loader = task_files.TaskLoader(plan)
             for task in asked:
-                key = (task.task, task.num_fewshot)
+                key = task.asked
                 if key not in self._tasks:
                     self._tasks[key] = loader.load(task)
                 else:
@@ -107,7 +109,7 @@ class Session:
         """Like :meth:`score`, with all metrics, answers and configurations kept."""
         if self._tasks:
             self.load(model)
-        done: dict[tuple[str, int | None], tuple[TaskResult, ...]] = {}
+        done: dict[_Asked, tuple[TaskResult, ...]] = {}
         if self._tasks:
             done = self._run(split)
         scores: dict[str, Score] = {}
@@ -118,7 +120,7 @@ class Session:
                 scores[task.domain] = command.score(task, model, split, self.plan)
                 tasks[task.domain] = ()
                 continue
-            results = done[(task.task, task.num_fewshot)]
+            results = done[task.asked]
             scores[task.domain] = _domain(task, results)
             items[task.domain] = domain_items(results, task.column)
             tasks[task.domain] = results
@@ -170,7 +172,7 @@ class Session:
 
     # ----------------------------------------------------------------------------------
 
-    def _run(self, split: Split) -> dict[tuple[str, int | None], tuple[TaskResult, ...]]:
+    def _run(self, split: Split) -> dict[_Asked, tuple[TaskResult, ...]]:
         chosen: list[tuple[LoadedTask, list[int]]] = []
         for group in self._tasks.values():
             chosen += [(loaded, self._select(loaded, split)) for loaded in group]
@@ -380,15 +382,11 @@ def _seed() -> None:
 
 
 def _start_sandbox(plan: EvaluationPlan) -> None:
-    """Starts the sandbox before torch is imported, when a task file's Python speaks of it."""
-    from evomerge_compiler.evaluation.spec import local_tasks
-
-    local = local_tasks([Path(path) for path in plan.include_paths])
-    folders = {f for task in plan.tasks if task.task in local for f in local[task.task].folders}
-    sources = (file.read_text(encoding="utf-8") for f in folders for file in f.glob("*.py"))
-    if not any("evaluation.sandbox" in s or "import sandbox" in s for s in sources):
-        return
+    """Starts the sandbox before torch is imported, when a task says that it runs code."""
     from evomerge_compiler.evaluation import sandbox
+    from evomerge_compiler.evaluation.task_index import local_tasks
 
     sandbox.configure(unsafe=plan.unsafe_code)
-    _ = sandbox.shared().layers  # starts the server, and refuses where it cannot hold
+    local = local_tasks([Path(path) for path in plan.include_paths])
+    if any(task.task in local and local[task.task].runs_code for task in plan.tasks):
+        _ = sandbox.shared().layers  # starts the server, and refuses where it cannot hold

@@ -11,29 +11,30 @@ import hashlib
 import importlib.metadata
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from evomerge_compiler import assets
-from evomerge_compiler.errors import MissingPrerequisite, RecipeError
+from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, RecipeError, did_you_mean
+from evomerge_compiler.evaluation import task_index
+from evomerge_compiler.evaluation.presets import Presets, load_presets
 from evomerge_compiler.evaluation.split import Split
-from evomerge_compiler.recipe_schema import EvaluationSpec
+from evomerge_compiler.evaluation.task_index import (
+    NO_FILTER,
+    LocalTask,
+    include_paths,
+    local_tasks,
+)
+from evomerge_compiler.recipe_schema import EvaluationSpec, TaskSpec
+from evomerge_compiler.yamlio import Document
 
 COMMAND_PREFIX = "command:"
 PLUGIN_PREFIX = "plugin:"
 DEFAULT_SALT = "evomerge"
+OWN_PREFIX = "evomerge_"  # tasks of this name are shipped ones, never lm-eval's
 
-# `datasets` reads these with code of its own; any other path is a data set on the hub.
-_LOCAL_BUILDERS = frozenset(("json", "csv", "parquet", "text", "arrow", "pandas", "webdataset"))
-_HASHED_SUFFIXES = frozenset((
-    ".yaml", ".yml", ".py", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow",
-    ".gz", ".j2",
-))  # fmt: skip
-_SCRIPT_SUFFIXES = _HASHED_SUFFIXES | {".sh", ".pl", ".rb", ".js", ".R"}
+_SCRIPT_SUFFIXES = task_index.HASHED_SUFFIXES | {".sh", ".pl", ".rb", ".js", ".R"}
 # They say where and how fast, and nothing about what is asked.
 _NOT_IN_KEY = frozenset(("include_paths", "device", "offline", "timeout_s", "unsafe_code"))
 
@@ -49,14 +50,21 @@ class TaskPlan:
         filter: lm-eval filter name.
         weight: Share in the fitness, as written.
         num_fewshot: Examples in the prompt, None for the task's own number.
+        gen_kwargs: Generation arguments of this task alone; they win over the plan's.
     """
 
     domain: str
     task: str
     metric: str
-    filter: str = "none"
+    filter: str = NO_FILTER
     weight: float = 1.0
     num_fewshot: int | None = None
+    gen_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[str, int | None, str]:
+        """What decides the answers: domains that agree in it share them."""
+        return self.task, self.num_fewshot, json.dumps(self.gen_kwargs, sort_keys=True)
 
     @property
     def external(self) -> bool:
@@ -134,6 +142,7 @@ def plan_evaluation(
     spec: EvaluationSpec,
     *,
     folder: Path,
+    document: Document | None = None,
     device: str = "auto",
     offline: bool | None = None,
     trust_remote_code: bool = False,
@@ -145,6 +154,7 @@ def plan_evaluation(
     Args:
         spec: The recipe's section.
         folder: The recipe's folder; its ``include_path`` and commands are relative to it.
+        document: The recipe as read, for the places of mistakes.
         device: Where models run.
         offline: Never ask the hub. None decides: a task that is not among the project's and the
             shipped evaluators, or whose data lie on the hub, needs it.
@@ -156,22 +166,13 @@ def plan_evaluation(
         The plan, with the hash of all task files.
 
     Raises:
-        RecipeError: An include path is no folder, or a command names no program.
-        MissingPrerequisite: lm-eval is not installed.
+        RecipeError: An include path is no folder, a command names no program, or a task's metric
+            is not named and cannot be known.
     """
     paths = include_paths(spec.include_path, folder)
-    tasks = tuple(
-        TaskPlan(
-            domain=domain,
-            task=task.task,
-            metric=task.metric,
-            filter=task.filter,
-            weight=task.weight,
-            num_fewshot=task.num_fewshot,
-        )
-        for domain, task in spec.tasks.items()
-    )
     local = local_tasks(paths)
+    reader = _TaskReader(spec, local, load_presets(), document)
+    tasks = tuple(reader.read(domain, task) for domain, task in spec.tasks.items())
     if offline is None:
         offline = all(
             task.external or (task.task in local and local[task.task].offline) for task in tasks
@@ -198,6 +199,85 @@ def plan_evaluation(
     )
 
 
+@dataclass(frozen=True)
+class _TaskReader:
+    """Fills in what a recipe leaves out of a task: from its preset, else from its file."""
+
+    spec: EvaluationSpec
+    local: Mapping[str, LocalTask]
+    presets: Presets
+    document: Document | None
+
+    def read(self, domain: str, task: TaskSpec) -> TaskPlan:
+        """One entry of ``evaluation.tasks``.
+
+        Raises:
+            RecipeError: It names no metric and none is known, or one that the task lacks.
+        """
+        # A preset is taken as a whole, where no metric is written: what a recipe writes out in
+        # full means the same with and without the preset.
+        preset = self.presets.find(task.task) if task.metric is None else None
+        name = preset.task if preset else task.task
+        known = self.local.get(name)
+        if known is None and name.startswith(OWN_PREFIX):
+            raise self.error(domain, f"no task {name!r}", did_you_mean(name, self.local))
+        metric = task.metric or (preset.metric if preset else known.metric if known else None)
+        if metric is None:
+            raise self.unknown_metric(domain, name)
+        if known and known.metrics is not None and metric not in known.metrics:
+            raise self.error(
+                domain,
+                f"task {name!r} has no metric {metric!r}",
+                did_you_mean(metric, known.metrics),
+                "metric",
+            )
+        fallback = preset.filter if preset else known.filter if known else NO_FILTER
+        fewshot = preset.num_fewshot if preset and task.num_fewshot is None else task.num_fewshot
+        return TaskPlan(
+            domain=domain,
+            task=name,
+            metric=metric,
+            filter=fallback if task.filter is None else task.filter,
+            weight=task.weight,
+            num_fewshot=fewshot,
+            # The recipe's own words win: those of the task, then those for all tasks.
+            gen_kwargs={
+                **{
+                    key: value
+                    for key, value in (preset.gen_kwargs if preset else {}).items()
+                    if key not in self.spec.gen_kwargs
+                },
+                **task.gen_kwargs,
+            },
+        )
+
+    def unknown_metric(self, domain: str, name: str) -> EvomergeError:
+        """The error for a task of which no file here says how it is judged."""
+        if name.startswith((COMMAND_PREFIX, PLUGIN_PREFIX)):
+            return self.error(
+                domain, "a custom evaluator has no metric of its own", "name it: metric: NAME"
+            )
+        if name in self.local:
+            hint = "name one: metric: NAME; or make each of its tasks a domain"
+            parts = [self.local[task] for task in self.local[name].tasks]
+            found = ", ".join(sorted({part.metric or "unknown" for part in parts}))
+            return self.error(domain, f"the tasks of {name!r} have no metric in common: {found}",
+                              hint)  # fmt: skip
+        near = did_you_mean(name, [*self.presets.by_name, *self.local])
+        hint = "name it, as lm-eval's results do: metric: NAME, filter: NAME"
+        return self.error(
+            domain,
+            f"the metric of task {name!r} is not known before lm-eval loads it",
+            f"{near} Else {hint}" if near.startswith("did you mean") else hint,
+        )
+
+    def error(self, domain: str, message: str, hint: str, key: str = "task") -> EvomergeError:
+        """A mistake in one entry, at its place."""
+        if self.document is None:
+            return RecipeError(f"evaluation.tasks.{domain}: {message}", hint=hint)
+        return self.document.error(message, ("evaluation", "tasks", domain, key), hint=hint)
+
+
 def eval_key(model_identity: str, plan: EvaluationPlan, split: Split = "search") -> str:
     """Name of a score.
 
@@ -215,7 +295,10 @@ def eval_key(model_identity: str, plan: EvaluationPlan, split: Split = "search")
         if item.name not in _NOT_IN_KEY | {"tasks", "folder"}
     }
     # Weights of domains and their names do not change a score.
-    asked["tasks"] = [[t.task, t.metric, t.filter, t.num_fewshot] for t in plan.tasks]
+    asked["tasks"] = [
+        [t.task, t.metric, t.filter, t.num_fewshot, *([t.gen_kwargs] if t.gen_kwargs else [])]
+        for t in plan.tasks
+    ]
     if split == "held_out":
         asked.pop("limit")  # the held-out split is never cut short
     asked["lm_eval"] = lm_eval_version()
@@ -237,79 +320,12 @@ def lm_eval_version() -> str:
         ) from None
 
 
-# --------------------------------------------------------------------------------------
-# Task files
-
-
-@dataclass(frozen=True)
-class LocalTask:
-    """A task, tag or group found in an include path.
-
-    Attributes:
-        name: What recipes call it.
-        folders: Folders of its files.
-        offline: Its data need no network.
-    """
-
-    name: str
-    folders: tuple[Path, ...]
-    offline: bool
-
-
-def include_paths(extra: Sequence[str], folder: Path) -> list[Path]:
-    """Folders with task files: the recipe's own, then the project's and the shipped evaluators.
-
-    Raises:
-        RecipeError: One of the recipe's is no folder.
-    """
-    paths = []
-    for name in extra:
-        path = (folder / name).resolve()
-        if not path.is_dir():
-            raise RecipeError(
-                f"include_path: no folder {name!r}", hint="paths are relative to the recipe"
-            )
-        paths.append(path)
-    return [*paths, *(path for path in assets.folders("evaluators") if path not in paths)]
-
-
-def local_tasks(paths: Sequence[Path]) -> dict[str, LocalTask]:
-    """Tasks, tags and groups in ``paths`` by name; earlier paths win.
-
-    This reads YAML only. lm-eval reads the same files again with its own rules before scoring.
-    """
-    found: dict[str, LocalTask] = {}
-    for path in paths:
-        here: dict[str, LocalTask] = {}
-        members: dict[str, list[str]] = {}
-        for file in sorted(path.glob("**/*.yaml")):
-            config = _task_config(file)
-            task, group = config.get("task"), config.get("group")
-            if isinstance(group, str) and isinstance(task, list):
-                members[group] = [m if isinstance(m, str) else str(m.get("task")) for m in task]
-            elif isinstance(task, str):
-                here.setdefault(task, LocalTask(task, (file.parent,), _is_offline(config)))
-                tags = config.get("tag") or []
-                for tag in [tags] if isinstance(tags, str) else tags:
-                    members.setdefault(tag, []).append(task)
-        for name, tasks in members.items():
-            known = [here[task] for task in tasks if task in here]
-            here[name] = LocalTask(
-                name,
-                tuple(sorted({folder for task in known for folder in task.folders})),
-                len(known) == len(tasks) and all(task.offline for task in known),
-            )
-        for name, entry in here.items():
-            found.setdefault(name, entry)
-    return found
-
-
 def hash_tasks(tasks: Sequence[TaskPlan], local: Mapping[str, LocalTask], folder: Path) -> str:
     """Hash of all that decides what the tasks ask and how they judge.
 
-    A local task counts by every file of its folder (YAML, Python, data), a stock task by its
-    name (lm-eval's version is in :func:`eval_key`), a command by its words and by the files
-    that they name.
+    A local task counts by its files (:func:`.task_index.digests`), a stock task by its name
+    (lm-eval's version is in :func:`eval_key`), a command by its words and by the files that they
+    name.
 
     Raises:
         RecipeError: A command is empty.
@@ -317,15 +333,11 @@ def hash_tasks(tasks: Sequence[TaskPlan], local: Mapping[str, LocalTask], folder
     lines = []
     for task in tasks:
         if task.task in local:
-            digests = [
-                f"{path.relative_to(root).as_posix()} {_file_sha256(path)}"
-                for root in local[task.task].folders
-                for path in _files(root)
-            ]
+            digests = task_index.digests(local[task.task])
         elif task.task.startswith(COMMAND_PREFIX):
             named = [folder / word for word in command_words(task.task)]
             digests = [
-                _file_sha256(path)
+                task_index.file_sha256(path)
                 for path in named
                 if path.suffix in _SCRIPT_SUFFIXES and path.is_file()
             ]
@@ -349,59 +361,6 @@ def command_words(task: str) -> list[str]:
     if not words:
         raise RecipeError("command: names no program")
     return words
-
-
-class _Tolerant(yaml.SafeLoader):
-    """Reads lm-eval's YAML without running anything: ``!function`` becomes its text."""
-
-
-def _any_tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> object:
-    return f"!{suffix} {node.value}" if isinstance(node, yaml.ScalarNode) else None
-
-
-_Tolerant.add_multi_constructor("!", _any_tag)
-
-
-def _task_config(file: Path, depth: int = 0) -> dict[str, Any]:
-    """A task file with its ``include:`` chain folded in; empty when it is not one."""
-    try:
-        config = yaml.load(file.read_text(encoding="utf-8"), Loader=_Tolerant)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError):
-        # lm-eval skips such files too; a recipe that names their task hears of it from there.
-        return {}
-    if not isinstance(config, dict):
-        return {}
-    includes = config.pop("include", None) or []
-    merged: dict[str, Any] = {}
-    for name in [includes] if isinstance(includes, str) else includes:
-        if depth < 8:
-            merged |= _task_config(file.parent / str(name), depth + 1)
-    return merged | config
-
-
-def _is_offline(config: Mapping[str, Any]) -> bool:
-    if config.get("custom_dataset"):
-        return True
-    path = config.get("dataset_path")
-    if not isinstance(path, str):
-        return path is None
-    return path in _LOCAL_BUILDERS or Path(path).is_dir()
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
-        if not hidden and path.suffix in _HASHED_SUFFIXES and path.is_file():
-            yield path
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _sha256(text: str) -> str:

@@ -145,8 +145,9 @@ class TaskLoader:
             )
         if getattr(task, "MULTIMODAL", False):
             raise RecipeError(f"task {name!r} needs images or sound; evomerge scores text models")
-        if self.plan.gen_kwargs and task.get_config("output_type") == "generate_until":
-            task.set_config("generation_kwargs", dict(self.plan.gen_kwargs), update=True)
+        gen_kwargs = {**self.plan.gen_kwargs, **wanted.gen_kwargs}
+        if gen_kwargs and task.get_config("output_type") == "generate_until":
+            task.set_config("generation_kwargs", gen_kwargs, update=True)
         own = task.get_config("num_fewshot")
         if wanted.num_fewshot is None:
             task.set_config("num_fewshot", own or 0)

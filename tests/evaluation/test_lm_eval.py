@@ -233,7 +233,7 @@ def test_a_tag_whose_tasks_lack_the_metric() -> None:
 
 def test_prefetch_sees_all_answers_at_once(toy_models: Mapping[str, Path]) -> None:
     session = Session(make_plan({"j": JUDGED}))
-    judge = session._tasks[("evomerge_toy_judged", None)][0].task.get_config("process_results")
+    judge = session._tasks[session.plan.tasks[0].asked][0].task.get_config("process_results")
     seen = judge.__globals__["PREFETCHED"]
     seen.clear()
     assert seen == [session.score(toy_models["a"], "search").domains["j"].n]
