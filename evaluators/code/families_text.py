@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from questions import Question, code, family, sentence, words
+from questions import Question, code, each, family, sentence, words
 
 
 @family(difficulty=1)
@@ -16,7 +16,8 @@ def count_characters(rng: random.Random) -> Question:
         ("letters", "char.isalpha()"),
         ("characters that are neither letters nor digits nor spaces",
          "not char.isalnum() and char != ' '"),
-        ("letters after m in the alphabet (upper and lower case)", "char.lower() in 'nopqrstuvwxyz'"),
+        ("letters after m in the alphabet (upper and lower case)",
+         "char.lower() in 'nopqrstuvwxyz'"),
     ))  # fmt: skip
     task, body = rng.choice((
         (f"Return how many {kind} are in `text`.", "sum(1 for char in text if $test)"),
@@ -42,6 +43,7 @@ def count_characters(rng: random.Random) -> Question:
 def pick_word(rng: random.Random) -> Question:
     longest, tie = rng.choice(("longest", "shortest")), rng.choice(("first", "last", "alphabet"))
     empty = rng.choice(('""', "None"))
+    nothing = "an empty string" if empty == '""' else "None"
     sign = "-" if longest == "longest" else ""
     key, pick = {
         "first": (f"{sign}len(word)", "min"),
@@ -58,7 +60,7 @@ def pick_word(rng: random.Random) -> Question:
         arguments="text: str",
         returns="str" if empty == '""' else "str | None",
         task=f"Return the {longest} word of `text`. Words are separated by white space.",
-        rules=[rule, f"If the text has no words, return {empty if empty == 'None' else 'an empty string'}."],
+        rules=[rule, f"If the text has no words, return {nothing}."],
         body=code(
             """
             words = text.split()
@@ -72,10 +74,452 @@ def pick_word(rng: random.Random) -> Question:
         calls=[
             ["the quick brown fox jumps over it"], ["to be or not at all today"],
             ["red green blue black grey"], [""], ["   "], ["alone"], ["bb aa cc"],
-            ["zzz yyyy xxxx ww vv"], [sentence(rng, 7)], [sentence(rng, 9)],
+            ["zzz yyyy xxxx ww vv"], [" ".join(words(rng, 7))], [" ".join(words(rng, 9))],
         ],
         bugs=[
             ("if not words:", "if len(words) == 1:"),
             (f"{sign}len(word)", f"{'' if sign else '-'}len(word)"),
         ],
+    )  # fmt: skip
+
+
+@family(difficulty=2)
+def recase_words(rng: random.Random) -> Question:
+    size = rng.randint(2, 5)
+    which, test = rng.choice((
+        (f"every word with at least {size} letters", f"len(word) >= {size}"),
+        (f"every word with fewer than {size + 1} letters", f"len(word) < {size + 1}"),
+        ("the first and the last word", "index in (0, len(words) - 1)"),
+        ("every second word, beginning with the first one,", "index % 2 == 0"),
+        ("every word that begins with a vowel (a, e, i, o or u)", "word[0] in 'aeiou'"),
+    ))  # fmt: skip
+    how, change = rng.choice((
+        ("in upper case", "word.upper()"),
+        ("with a capital first letter", "word.capitalize()"),
+        ("reversed", "word[::-1]"),
+    ))  # fmt: skip
+    return Question(
+        name="change_words",
+        arguments="text: str",
+        returns="str",
+        task=f"Return `text` with {which} written {how}, and all other words as they are.",
+        rules=["The text is in lower case, and single spaces separate its words.",
+               "An empty text gives an empty string."],
+        body=code(
+            """
+            words = text.split()
+            changed = []
+            for index, word in enumerate(words):
+                changed.append($change if $test else word)
+            return " ".join(changed)
+            """,
+            change=change, test=test,
+        ),
+        calls=[
+            ["an owl sat on the old iron gate"], ["we see three tall ships"],
+            ["it was only a dream in autumn"], [""], ["a"], ["alpha"], ["one two"],
+            ["ox in ice"], [" ".join(words(rng, 7))], [" ".join(words(rng, 10))],
+        ],
+    )  # fmt: skip
+
+
+@family(difficulty=2)
+def check_palindrome(rng: random.Random) -> Question:
+    case = rng.random() < 0.5
+    empty = rng.choice((True, False))
+    rule, test = rng.choice((
+        ("Spaces do not count.", "char != ' '"),
+        ("Only letters count; all other characters are ignored.", "char.isalpha()"),
+        ("Only letters and digits count; all other characters are ignored.", "char.isalnum()"),
+        ("Only digits count; all other characters are ignored.", "char in '0123456789'"),
+        ("All characters count, spaces and punctuation too.", "True"),
+        ("Hyphens and spaces do not count.", "char not in '- '"),
+    ))  # fmt: skip
+    digits = "digits" in rule and "letters" not in rule
+    rules = [rule]
+    if not digits:
+        rules.append(
+            "Upper and lower case of a letter are the same."
+            if case
+            else "Upper and lower case of a letter are different."
+        )
+    rules.append(f"If nothing is left to compare, return {empty}.")
+    return Question(
+        name="is_palindrome",
+        arguments="text: str",
+        returns="bool",
+        task="Return True if `text` reads the same forwards and backwards, else False.",
+        rules=rules,
+        body=code(
+            """
+            kept = [char for char in $text if $test]
+            if not kept:
+                return $empty
+            return kept == kept[::-1]
+            """,
+            text="text.lower()" if case and not digits else "text", test=test, empty=empty,
+        ),
+        calls=[
+            ["never odd or even"], ["12-321"], ["Kayak"], [""], ["ab"], ["a1b2a"], ["no-on"],
+            ["1a2b1"], ["Was it a car or a cat I saw?"], ["step on no pets"], ["1 2 2 1!"],
+            ["x-y x"], ["!?"], ["level"], ["ab1ba7"], ["A b a"], ["7!7?"], ["Noon"], [" - "],
+        ],
+    )  # fmt: skip
+
+
+@family(difficulty=3)
+def shift_letters(rng: random.Random) -> Question:
+    by, back = rng.randint(1, 12), rng.random() < 0.4
+    upper = rng.choice(("shifted", "kept", "lowered"))
+    digits = rng.random() < 0.4
+    way = "back" if back else "forward"
+    rules = [
+        "After z comes a again." if not back else "Before a comes z.",
+        {
+            "shifted": "Upper-case letters are shifted in the same way and stay upper-case.",
+            "kept": "Upper-case letters are not changed.",
+            "lowered": "Upper-case letters become lower-case first and are then shifted.",
+        }[upper],
+        "Digits are shifted by the same number; "
+        + ("after 9 comes 0." if not back else "before 0 comes 9.")
+        if digits
+        else "Digits are not changed.",
+        "All other characters are not changed.",
+    ]  # fmt: skip
+    step = -by if back else by
+    body = [
+        f"step = {step}",
+        'result = ""',
+        f"for char in {'text.lower()' if upper == 'lowered' else 'text'}:",
+        '    if "a" <= char <= "z":',
+        '        result += chr((ord(char) - ord("a") + step) % 26 + ord("a"))',
+    ]
+    if upper == "shifted":
+        body += [
+            '    elif "A" <= char <= "Z":',
+            '        result += chr((ord(char) - ord("A") + step) % 26 + ord("A"))',
+        ]
+    if digits:
+        body += ['    elif "0" <= char <= "9":', "        result += str((int(char) + step) % 10)"]
+    body += ["    else:", "        result += char", "return result"]
+    return Question(
+        name="encode" if not back else "decode",
+        arguments="text: str",
+        returns="str",
+        task=f"Return `text` with each lower-case letter moved {by} place{'s' if by > 1 else ''} "
+        f"{way} in the alphabet.",
+        rules=rules,
+        body="\n".join(body),
+        calls=each(
+            "Meet at 9, Zoe!", "xyz ABC 789", "Abba 1974", "", "abcdefghijklmnopqrstuvwxyz",
+            "NOPQRSTUVWXYZ", "0123456789", "..., !", sentence(rng, 4),
+        ),
+    )  # fmt: skip
+
+
+@family(difficulty=3, repair=True)
+def encode_runs(rng: random.Random) -> Question:
+    order = rng.choice(("after", "before"))
+    ones = rng.random() < 0.5
+    least = rng.choice((1, 1, 3, 4)) if ones else 1
+    between = rng.choice(("", "", "-", ","))
+    pair = 'f"{char}{count}"' if order == "after" else 'f"{count}{char}"'
+    rules = [f"The number stands {order} the character."]
+    if least > 1:
+        rules.append(f"Runs of fewer than {least} characters are written as they are.")
+        test = f"count < {least}"
+    elif ones:
+        rules.append("A run of one is written as the character alone, with no number.")
+        test = "count == 1"
+    else:
+        rules.append("The number is written for runs of one, too.")
+        test = "count == 0"
+    if between:
+        rules.append(f"The runs are joined with {between!r}.")
+    rules.append("An empty text gives an empty string.")
+    plain = "" if test == "count == 0" else f" if {test} else "
+    piece = f"char * count{plain}{pair}" if plain else pair
+    return Question(
+        name="compress",
+        arguments="text: str",
+        returns="str",
+        task="Return `text` with each run of equal characters replaced by the character and "
+        "the length of the run.",
+        rules=rules,
+        body=code(
+            """
+            parts = []
+            start = 0
+            while start < len(text):
+                char = text[start]
+                end = start
+                while end < len(text) and text[end] == char:
+                    end += 1
+                count = end - start
+                parts.append($piece)
+                start = end
+            return $between.join(parts)
+            """,
+            piece=piece, between=repr(between),
+        ),
+        calls=[
+            ["aaabccddddd"], ["xxxxyzzz"], ["oooops  yes"], [""], ["a"], ["ab"], ["AAaa"],
+            ["zzzzzzzzzzzz"], ["mississippi"], ["aabbbbccccc"],
+        ],
+        bugs=[
+            ("count = end - start", "count = end - start - 1"),
+            ("    end = start\n", "    end = start + 2\n"),
+            ("start = end\n", "start = end + 1\n"),
+        ],
+    )  # fmt: skip
+
+
+@family(difficulty=3)
+def decode_runs(rng: random.Random) -> Question:
+    before, missing = rng.random() < 0.5, rng.random() < 0.5
+    result = rng.choice(("text", "pairs", "length", "longest"))
+    form = "a number followed by a letter" if before else "a letter followed by a number"
+    example = "3a2b" if before else "a3b2"
+    task, returns, last = {
+        "text": ("the text that it stands for", "str",
+                 'return "".join(char * count for char, count in runs)'),
+        "pairs": ("a list of `[letter, number]` pairs in order", "list[list]",
+                  "return [[char, count] for char, count in runs]"),
+        "length": ("the length of the text that it stands for", "int",
+                   "return sum(count for _, count in runs)"),
+        "longest": ("the letter with the largest single number (the first of them if several "
+                    "are largest), or an empty string for an empty code", "str",
+                    'return max(runs, key=lambda run: run[1])[0] if runs else ""'),
+    }[result]  # fmt: skip
+    pattern = "([0-9]*)([a-z])" if before else "([a-z])([0-9]*)"
+    body = (
+        f"runs = []\nfor {'number, char' if before else 'char, number'} in "
+        f're.findall(r"{pattern}", code):\n'
+        f"    runs.append((char, int(number) if number else 1))\n{last}"
+    )
+    one = (["x12yz3", "ab2c10d"] if not before else ["12xy3z", "a2b10cd"]) if missing else (
+        ["x12y1z3", "a1b2c10d1"] if not before else ["12x1y3z", "1a2b10c1d"])  # fmt: skip
+    more = (
+        ["a2b2a3", "z20", "q1", "e1f1g1", "m4n11"]
+        if not before
+        else ["2a2b3a", "20z", "1q", "1e1f1g", "4m11n"]
+    )
+    if missing:
+        more = [*more, "k", "hello"]
+    return Question(
+        name={"text": "expand", "pairs": "read_runs", "length": "expanded_length",
+              "longest": "longest_run"}[result],
+        arguments="code: str",
+        returns=returns,
+        task=f"Return {task}, given the run-length code `code`.",
+        rules=[
+            f"A code is made of parts, each {form}: {example!r} stands for 'aaabb'.",
+            "Numbers may have more than one digit.",
+            "A missing number means 1." if missing else "Every part has its number.",
+        ],
+        body="import re\n" + body,
+        calls=[[one[0]], [one[1]], [more[0]], [""], *[[text] for text in more[1:]]],
+    )  # fmt: skip
+
+
+@family(difficulty=3)
+def shorten_text(rng: random.Random) -> Question:
+    limit = rng.randint(8, 16)
+    mark = rng.choice(("...", "~", "--"))
+    mode = rng.choice(("end", "start", "word", "middle"))
+    rules = [f"A text of at most {limit} characters is returned as it is."]
+    where, cut = {
+        "end": ("its first characters are kept", "return text[:keep] + mark"),
+        "start": ("its last characters are kept, and the mark stands in front",
+                  "return mark + text[len(text) - keep:]"),
+        "word": ("its first words are kept, as many whole words as fit, joined with single "
+                 "spaces",
+                 'kept = ""\nfor word in text.split():\n'
+                 '    longer = (kept + " " + word).strip()\n'
+                 "    if len(longer) > keep:\n        break\n    kept = longer\n"
+                 "return kept + mark"),
+        "middle": ("characters are taken out of its middle: the mark stands between a beginning "
+                   "and an end of the text, and the beginning is one character longer than the "
+                   "end if they cannot be of equal length",
+                   "end = keep // 2\nstart = keep - end\n"
+                   "return text[:start] + mark + text[len(text) - end:]"),
+    }[mode]  # fmt: skip
+    rules.append(f"Of a longer text {where}.")
+    rules.append(f"The mark {mark!r} shows what is missing and counts as part of the length.")
+    if mode == "word":
+        rules.append("If not even the first word fits, the result is the mark alone.")
+    else:
+        rules.append(f"The result then has exactly {limit} characters.")
+    return Question(
+        name="shorten",
+        arguments="text: str",
+        returns="str",
+        task=f"Return `text` shortened to at most {limit} characters.",
+        rules=rules,
+        body=code(
+            """
+            if len(text) <= $limit:
+                return text
+            mark = $mark
+            keep = $limit - len(mark)
+            """,
+            limit=limit, mark=repr(mark),
+        ) + "\n" + cut,
+        calls=[
+            ["the rain in Spain stays in the plain"], ["a very long title for one book"],
+            ["we all live in a yellow submarine"], [""], ["short"], ["x" * limit],
+            ["x" * (limit + 1)], ["ab " * limit + "z"], ["incomprehensibilities of life"],
+            ["one two three four five six"], ["to be or not to be"],
+        ],
+    )  # fmt: skip
+
+
+@family(difficulty=2)
+def shared_part(rng: random.Random) -> Question:
+    end = rng.random() < 0.5
+    case = rng.random() < 0.5
+    length = rng.random() < 0.5
+    two = rng.random() < 0.3
+    part = "suffix" if end else "prefix"
+    where = "end" if end else "begin"
+    given = "both `first` and `second`" if two else "all strings in `names`"
+    rules = [
+        "If there is none, return 0." if length else "If there is none, return an empty string."
+    ]
+    if case:
+        rules.append(
+            "Ignore the difference of upper and lower case"
+            + ("." if length else ", and return the result in lower case.")
+        )
+    else:
+        rules.append("Upper and lower case of a letter are different.")
+    if not two:
+        rules.append(f"For an empty list, return {0 if length else 'an empty string'}.")
+    lower = ".lower()" if case else ""
+    flip = "[::-1]" if end else ""
+    pairs = [["interview", "Interval"], ["reading", "Sleeping"], ["sunflower", "sunFLOWER"],
+             ["", "x"], ["same", "same"], ["ab", "abc"], ["bc", "abc"], ["Cat", "cat"],
+             ["dogs", "cats"], ["station", "nation"], ["UPPER", "upper"],
+             ["prefix", "presuffix"]]  # fmt: skip
+    lists = [["interview", "interval", "Internet"], ["reading", "Sleeping", "SING"],
+             ["flower", "flow", "flight"], [], ["alone"], ["Abc", "abd"], ["singing", "ringing"],
+             ["", "a"], ["x", "y"], ["Same", "same"], ["undo", "under", "unit", "UNTIL"],
+             ["station", "nation", "ration"]]  # fmt: skip
+    body = code(
+        """
+        names = [name$lower$flip for name in $names]
+        if not names:
+            return $nothing
+        size = 0
+        while size < min(len(name) for name in names) and len({name[size] for name in names}) == 1:
+            size += 1
+        return $result
+        """,
+        lower=lower, flip=flip, names="(first, second)" if two else "names",
+        nothing="0" if length else '""',
+        result="size" if length else f"names[0][:size]{flip}",
+    )  # fmt: skip
+    return Question(
+        name=f"common_{part}_length" if length else f"common_{part}",
+        arguments="first: str, second: str" if two else "names: list[str]",
+        returns="int" if length else "str",
+        task=f"Return the {'length of the ' if length else ''}longest string that {given} "
+        f"{where} with.",
+        rules=rules,
+        body=body,
+        calls=[list(pair) for pair in pairs] if two else [[names] for names in lists],
+    )  # fmt: skip
+
+
+@family(difficulty=3)
+def group_anagrams(rng: random.Random) -> Question:
+    least = rng.choice((1, 2, 3))
+    order = rng.choice(("first", "size", "alphabet"))
+    inner = rng.random() < 0.5
+    rules = ["Words are anagrams of each other if they have the same letters, each as often."]
+    if least > 1:
+        rules.append(f"Leave out groups of fewer than {least} words.")
+    rules.append(
+        "Within a group, the words are sorted alphabetically."
+        if inner
+        else "Within a group, the words keep the order of the list."
+    )
+    rules.append({
+        "first": "The groups are ordered by where their first word stands in the list.",
+        "size": "The largest groups come first; groups of equal size are ordered by where their "
+                "first word stands in the list.",
+        "alphabet": "The groups are ordered alphabetically by their first word"
+                    + (", after the words in them were sorted." if inner else "."),
+    }[order])  # fmt: skip
+    body = [
+        "groups = {}",
+        "for word in words:",
+        '    groups.setdefault("".join(sorted(word)), []).append(word)',
+    ]
+    values = "[sorted(group) for group in groups.values()]" if inner else "list(groups.values())"
+    body.append(f"found = {values}")
+    if least > 1:
+        body.append(f"found = [group for group in found if len(group) >= {least}]")
+    if order == "size":
+        body.append("found.sort(key=len, reverse=True)")
+    elif order == "alphabet":
+        body.append("found.sort(key=lambda group: group[0])")
+    body.append("return found")
+    return Question(
+        name="group_anagrams",
+        arguments="words: list[str]",
+        returns="list[list[str]]",
+        task="Return the words of `words` in groups of anagrams, as a list of lists.",
+        rules=rules,
+        body="\n".join(body),
+        calls=[
+            [["tea", "cat", "eat", "ate", "act", "dog"]],
+            [["stop", "won", "pots", "now", "spot", "owl"]],
+            [["night", "arc", "thing", "car", "zoo", "inch", "chin"]], [[]], [["solo"]],
+            [["ab", "ba"]],
+            [["x", "y", "x"]], [["aab", "abb", "bba", "baa", "aba"]],
+            [["rat", "tar", "art", "bat", "tab", "elbow", "below", "z"]],
+            [["god", "eat", "dog", "tea", "ate", "act"]],
+        ],
+    )  # fmt: skip
+
+
+_STYLES = {
+    "snake_case": ("max_line_length", '"_".join(parts)'),
+    "kebab-case": ("max-line-length", '"-".join(parts)'),
+    "camelCase": ("maxLineLength", 'parts[0] + "".join(part.capitalize() for part in parts[1:])'),
+    "PascalCase": ("MaxLineLength", '"".join(part.capitalize() for part in parts)'),
+    "CONSTANT_CASE": ("MAX_LINE_LENGTH", '"_".join(parts).upper()'),
+    "dot.case": ("max.line.length", '".".join(parts)'),
+}
+_SPLITS = {
+    "snake_case": 'name.split("_")',
+    "kebab-case": 'name.split("-")',
+    "camelCase": '"".join("_" + c.lower() if c.isupper() else c for c in name).split("_")',
+    "CONSTANT_CASE": 'name.lower().split("_")',
+}
+
+
+@family(difficulty=2)
+def convert_name(rng: random.Random) -> Question:
+    source = rng.choice(list(_SPLITS))
+    target = rng.choice([style for style in _STYLES if style != source])
+
+    def styled(parts: list[str]) -> str:
+        return str(eval(_STYLES[source][1], {"parts": parts}))  # our own expression
+
+    names = [["user", "id"], ["load", "all", "files"], ["parse", "http", "header"], ["x"],
+             ["total"], ["a", "b", "c"], ["go", "on"], words(rng, 3), words(rng, 4)]  # fmt: skip
+    return Question(
+        name=f"to_{target.lower().replace('case', '').strip('_.-')}",
+        arguments="name: str",
+        returns="str",
+        task=f"Return `name`, which is written in {source}, in {target}.",
+        rules=[f"So {_STYLES[source][0]!r} becomes {_STYLES[target][0]!r}.",
+               "The name has at least one word, and its words are made of letters only."],
+        body=code("""
+            parts = $split
+            return $join
+            """, split=_SPLITS[source], join=_STYLES[target][1]),
+        calls=[[styled(parts)] for parts in names],
     )  # fmt: skip

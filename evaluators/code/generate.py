@@ -6,6 +6,9 @@ import random
 from pathlib import Path
 
 # Imported for the families that they register, in the order in which they are written.
+import families_lists  # noqa: F401
+import families_numbers  # noqa: F401
+import families_records  # noqa: F401
 import families_text  # noqa: F401
 from questions import FAMILIES, Family, mending, writing
 

@@ -98,7 +98,7 @@ def family(
     return register
 
 
-def code(text: str, **values: object) -> str:
+def code(text: str, /, **values: object) -> str:
     """Python text without its margin, ``$name`` replaced."""
     return string.Template(textwrap.dedent(text).strip("\n")).substitute(
         {name: str(value) for name, value in values.items()}
@@ -124,7 +124,9 @@ def mending(question: Question, rng: random.Random) -> Item | None:
     if question.body.count(right) != 1:
         raise ValueError(f"{question.name}: {right!r} does not occur once")
     # Only the body is broken: what it is called with stays the same.
-    broken = f"{question.signature}\n{textwrap.indent(question.body.replace(right, wrong), '    ')}"
+    broken = (
+        f"{question.signature}\n{textwrap.indent(question.body.replace(right, wrong), '    ')}"
+    )
     found = results(broken, question)
     shown = next((i for i in range(EXAMPLES) if found[i] != expected[i]), None)
     if shown is None or _is_trivial(question, expected):
@@ -167,7 +169,9 @@ def _is_trivial(question: Question, expected: list[Any]) -> bool:
         raise ValueError(f"{question.name}: the reference solution gives {expected}")
     calls = [json.dumps(call) for call in question.calls]
     if len(set(calls)) != len(calls) or len(calls) < MIN_CALLS:
-        raise ValueError(f"{question.name}: {len(calls)} calls, {len(set(calls))} of them distinct")
+        raise ValueError(
+            f"{question.name}: {len(calls)} calls, {len(set(calls))} of them distinct"
+        )
     first = [json.dumps(call[0]) for call in question.calls]
     return len(set(plain)) == 1 or plain == first
 
@@ -272,6 +276,11 @@ def _split(arguments: str) -> list[str]:
 # --- input for calls ---
 
 
+def each(*values: Any) -> list[Call]:
+    """Calls of a function with one argument, equal ones once."""
+    return [[value] for value in {repr(value): value for value in values}.values()]
+
+
 def numbers(rng: random.Random, count: int, low: int = -20, high: int = 20) -> list[int]:
     """Whole numbers, some of them more than once."""
     found = [rng.randint(low, high) for _ in range(count)]
@@ -281,17 +290,17 @@ def numbers(rng: random.Random, count: int, low: int = -20, high: int = 20) -> l
 
 
 WORDS = (
-    "apple river stone Cloud maple tiger Violin garden lamp orbit pencil Quartz raven silver "
-    "tunnel umbrella velvet winter yellow zebra level noon kayak Anna tree banana committee of "
-    "in a the at on to lemon Berlin sky iron"
+    "apple river stone cloud maple tiger violin garden lamp orbit pencil quartz raven silver "
+    "tunnel umbrella velvet winter yellow zebra level noon kayak anna tree banana committee of "
+    "in a the at on to lemon berlin sky iron"
 ).split()
 
 
 def words(rng: random.Random, count: int) -> list[str]:
-    """Words, some of them more than once and some with a capital."""
+    """Lower-case words, some of them perhaps more than once."""
     return [rng.choice(WORDS) for _ in range(count)]
 
 
 def sentence(rng: random.Random, count: int) -> str:
-    """Words with a space between them."""
-    return " ".join(words(rng, count))
+    """Words with a space between them; some have a capital."""
+    return " ".join(word.title() if rng.random() < 0.3 else word for word in words(rng, count))
