@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
@@ -51,31 +50,44 @@ class WorkerCrashed(WorkFailed):
         message: What happened.
         returncode: Exit code, or minus the signal's number.
         stderr_tail: The last lines that it wrote.
+        phase: The phase of the task that it had announced.
     """
 
     def __init__(
-        self, message: str, *, returncode: int | None = None, stderr_tail: str = ""
+        self,
+        message: str,
+        *,
+        returncode: int | None = None,
+        stderr_tail: str = "",
+        phase: str = "worker",
     ) -> None:
-        super().__init__(message, reason=verdict(returncode, stderr_tail), step="worker")
+        super().__init__(message, reason=verdict(returncode, stderr_tail), step=phase)
         self.returncode = returncode
         self.stderr_tail = stderr_tail
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_crash, (self.message, self.returncode, self.stderr_tail))
+        return (_rebuild_crash, (self.message, self.returncode, self.stderr_tail, self.step))
 
 
-def _rebuild_crash(message: str, returncode: int | None, stderr_tail: str) -> WorkerCrashed:
-    return WorkerCrashed(message, returncode=returncode, stderr_tail=stderr_tail)
+def _rebuild_crash(
+    message: str, returncode: int | None, stderr_tail: str, phase: str
+) -> WorkerCrashed:
+    return WorkerCrashed(message, returncode=returncode, stderr_tail=stderr_tail, phase=phase)
 
 
 class WorkerTimeout(WorkFailed):
-    """A task ran past its time limit and was killed with all it had started."""
+    """A task ran past its time limit and was killed with all it had started.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, reason="timeout", step="worker")
+    Args:
+        message: What happened.
+        phase: The phase of the task that it had announced.
+    """
+
+    def __init__(self, message: str, phase: str = "worker") -> None:
+        super().__init__(message, reason="timeout", step=phase)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (WorkerTimeout, (self.message,))
+        return (WorkerTimeout, (self.message, self.step))
 
 
 class RemoteTraceback(Exception):
@@ -87,6 +99,36 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return f"\n{self.text}"
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Part of a task, announced by its worker.
+
+    Attributes:
+        name: Names it in the errors of a worker that dies or hangs.
+        timeout_s: Wall time of this part; None is no limit.
+    """
+
+    name: str
+    timeout_s: float | None
+
+
+# In a worker: how to reach the parent. None in every other process.
+_answers: Connection | None = None
+
+
+def announce(phase: str, timeout_s: float | None = None) -> None:
+    """Begins a part of the running task that has a name and a time limit of its own.
+
+    Called inside a task. Elsewhere it does nothing, so that the same code runs in-process.
+
+    Args:
+        phase: Becomes the ``step`` of :class:`WorkerCrashed` and :class:`WorkerTimeout`.
+        timeout_s: Wall time of this part, in place of the limit that held before.
+    """
+    if _answers is not None:
+        _answers.send_bytes(pickle.dumps(_Phase(phase, timeout_s)))
 
 
 @dataclass(frozen=True)
@@ -110,6 +152,7 @@ class WorkerPool:
         initializer: Importable callable, run in each new worker.
         initargs: Its arguments, picklable.
         environment: Environment of the workers; :func:`worker_environment` when None.
+        own: Further variables of the worker with this number, say the GPU that is its own.
     """
 
     def __init__(
@@ -119,19 +162,23 @@ class WorkerPool:
         initializer: Callable[..., object] | None = None,
         initargs: tuple[object, ...] = (),
         environment: Mapping[str, str] | None = None,
+        own: Callable[[int], Mapping[str, str]] | None = None,
     ) -> None:
         if n_workers < 1:
             raise ValueError(f"n_workers must be at least 1, got {n_workers}")
         self._setup = pickle.dumps((initializer, initargs))
-        self._environment = dict(worker_environment() if environment is None else environment)
+        shared = dict(worker_environment() if environment is None else environment)
+        environments = [shared | dict(own(i) if own else {}) for i in range(n_workers)]
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._submitting = threading.Lock()
         self._closed = False
         # Readable once the pool closes, which wakes every thread that waits for a worker.
         self._closing, self._close_signal = os.pipe()
         self._threads = [
-            threading.Thread(target=self._attend, name=f"worker-{index}", daemon=True)
-            for index in range(n_workers)
+            threading.Thread(
+                target=self._attend, args=(each,), name=f"worker-{index}", daemon=True
+            )
+            for index, each in enumerate(environments)
         ]
         for thread in self._threads:
             thread.start()
@@ -189,7 +236,7 @@ class WorkerPool:
     ) -> None:
         self.close()
 
-    def _attend(self) -> None:
+    def _attend(self, environment: Mapping[str, str]) -> None:
         """One thread's life: keeps one worker, hands it one task at a time."""
         worker: _Worker | None = None
         while (task := self._tasks.get()) is not None:
@@ -198,7 +245,7 @@ class WorkerPool:
             elif task.future.set_running_or_notify_cancel():
                 try:
                     if worker is None or not worker.alive():
-                        worker = _Worker(self._setup, self._environment)
+                        worker = _Worker(self._setup, environment)
                 except Exception as error:  # say no memory: a later task may be luckier
                     task.future.set_exception(error)
                     continue
@@ -214,8 +261,10 @@ class WorkerPool:
             worker.stop()
         except TimeoutError:
             worker.stop()
-            limit = f"{task.timeout_s:g} s"
-            task.future.set_exception(WorkerTimeout(f"{task.name} ran longer than {limit}"))
+            limit = f"{worker.phase.timeout_s:g} s"
+            task.future.set_exception(
+                WorkerTimeout(f"{task.name} ran longer than {limit}", worker.phase.name)
+            )
         except CancelledError as error:
             worker.stop()
             task.future.set_exception(error)
@@ -252,6 +301,7 @@ class _Worker:
             os.close(child_write)
         self._input = Connection(parent_write, readable=False)
         self._output = Connection(parent_read, writable=False)
+        self.phase = _Phase("worker", None)
         self._send(setup)
 
     def alive(self) -> bool:
@@ -274,13 +324,16 @@ class _Worker:
         if os.fstat(self._log.fileno()).st_size > _LOG_LIMIT_BYTES:
             self._log.truncate(0)
         self._send(call)
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready = wait([self._output, closing], left_s)
-        if self._output in ready:
-            answer: tuple[bool, Any] = pickle.loads(self._output.recv_bytes())
-            return answer
-        raise CancelledError if ready else TimeoutError
+        self.phase = _Phase("worker", timeout_s)
+        while True:
+            # Each phase has a limit of its own, which starts with its announcement.
+            ready = wait([self._output, closing], self.phase.timeout_s)
+            if self._output not in ready:
+                raise CancelledError if ready else TimeoutError
+            message: _Phase | tuple[bool, Any] = pickle.loads(self._output.recv_bytes())
+            if not isinstance(message, _Phase):
+                return message
+            self.phase = message
 
     def crash(self, name: str) -> WorkerCrashed:
         """The error for a call that the worker did not live to answer."""
@@ -295,6 +348,7 @@ class _Worker:
             f"the worker running {name} was {how}" if code < 0 else f"the worker {how} in {name}",
             returncode=code,
             stderr_tail=tail,
+            phase=self.phase.name,
         )
 
     def stop(self) -> None:
@@ -309,7 +363,9 @@ def _serve(read_fd: int, write_fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(read_fd, False)
     os.set_inheritable(write_fd, False)
-    calls, answers = Connection(read_fd, writable=False), Connection(write_fd, readable=False)
+    global _answers
+    calls = Connection(read_fd, writable=False)
+    _answers = answers = Connection(write_fd, readable=False)
     initializer, initargs = pickle.loads(calls.recv_bytes())
     if initializer is not None:
         initializer(*initargs)

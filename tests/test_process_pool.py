@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evomerge_compiler.errors import RecipeError
-from evomerge_compiler.process_pool import WorkerCrashed, WorkerPool, WorkerTimeout
+from evomerge_compiler.process_pool import WorkerCrashed, WorkerPool, WorkerTimeout, announce
 
 STATE: list[object] = []
 
@@ -37,6 +37,16 @@ def kill_self(number: int) -> None:
 def leave(code: int) -> None:
     print("last words", file=sys.stderr, flush=True)
     os._exit(code)
+
+
+def in_phases(limits: list[tuple[str, float | None]], end: str) -> str:
+    for name, timeout_s in limits:
+        announce(name, timeout_s)
+    if end == "hang":
+        time.sleep(60)
+    if end == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return end
 
 
 def raise_error(error: BaseException) -> None:
@@ -139,6 +149,28 @@ def test_the_limit_is_for_the_call_and_not_for_the_queue() -> None:
         futures = [pool.submit(time.sleep, 0.3, timeout_s=5.0) for _ in range(3)]
         futures += [pool.submit(time.sleep, 0.01, timeout_s=0.8)]
         assert [future.result(30) for future in futures] == [None] * 4
+
+
+def test_a_task_has_phases_with_limits_of_their_own() -> None:
+    with WorkerPool(1) as pool:
+        free_then_short = [("merge", None), ("evaluate", 0.05)]
+        with pytest.raises(WorkerTimeout, match=r"0\.05 s") as late:
+            pool.submit(in_phases, free_then_short, "hang", timeout_s=30).result()
+        assert late.value.step == "evaluate" and late.value.reason == "timeout"
+        with pytest.raises(WorkerCrashed) as dead:
+            pool.submit(in_phases, [("merge", None)], "die").result()
+        assert dead.value.step == "merge"
+        # A phase ends with its task: the next one has its own limit and no name.
+        assert pool.submit(in_phases, [("merge", None)], "well").result() == "well"
+        with pytest.raises(WorkerCrashed) as dead:
+            pool.submit(kill_self, signal.SIGKILL).result()
+        assert dead.value.step == "worker"
+    assert in_phases([("merge", 0.0)], "well") == "well", "outside a worker it is heard by nobody"
+
+
+def test_each_worker_may_have_variables_of_its_own() -> None:
+    with WorkerPool(1, own=lambda number: {"CUDA_VISIBLE_DEVICES": str(number + 3)}) as pool:
+        assert pool.submit(variables).result()["CUDA_VISIBLE_DEVICES"] == "3"
 
 
 def test_exceptions_arrive_with_their_traceback() -> None:
