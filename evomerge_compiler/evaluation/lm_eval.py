@@ -28,6 +28,7 @@ from evomerge_compiler.evaluation import (
     resident,
     task_files,
 )
+from evomerge_compiler.evaluation.model_weights import Weights
 from evomerge_compiler.evaluation.perplexity import TextScore
 from evomerge_compiler.evaluation.results import (
     Evaluation,
@@ -78,11 +79,13 @@ class Session:
                     for loaded in self._tasks[key]:
                         task_files.check_metric(loaded, task)
 
-    def score(self, model: Path, split: Split = "search", *, identity: str = "") -> Scores:
+    def score(
+        self, model: Path | Weights, split: Split = "search", *, identity: str = ""
+    ) -> Scores:
         """Scores one model.
 
         Args:
-            model: A transformers folder.
+            model: A transformers folder, or the weights of a merge that is on no disk.
             split: Which items.
             identity: Merge key or content identity of the model, for the score's own key.
 
@@ -105,7 +108,9 @@ class Session:
                     )
         return evaluation.scores
 
-    def evaluate(self, model: Path, split: Split = "all", *, identity: str = "") -> Evaluation:
+    def evaluate(
+        self, model: Path | Weights, split: Split = "all", *, identity: str = ""
+    ) -> Evaluation:
         """Like :meth:`score`, with all metrics, answers and configurations kept."""
         if self._tasks:
             self.load(model)
@@ -117,6 +122,8 @@ class Session:
         tasks: dict[str, tuple[TaskResult, ...]] = {}
         for task in self.plan.tasks:
             if task.external:
+                if not isinstance(model, Path):
+                    raise TypeError(f"{task.domain}: a command needs the model in a folder")
                 scores[task.domain] = command.score(task, model, split, self.plan)
                 tasks[task.domain] = ()
                 continue
@@ -151,7 +158,7 @@ class Session:
         lm = self.resident.lm
         return perplexity.bits_per_byte(lm.model, lm.tokenizer, text)
 
-    def load(self, model: Path) -> None:
+    def load(self, model: Path | Weights) -> None:
         """Makes a model the resident one and prepares the prompts for it.
 
         Raises:

@@ -1,7 +1,7 @@
 """The one model that a worker keeps loaded.
 
-A candidate of the same shape as the one before is copied into the resident parameters, file by
-file; that gives the same bits as a fresh load and costs the bytes only. Anything that differs
+A candidate of the same shape as the one before is copied into the resident parameters, tensor by
+tensor; that gives the same bits as a fresh load and costs the bytes only. Anything that differs
 (shape, names, config, tokenizer, generation defaults) is loaded afresh.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.errors import MissingPrerequisite, WorkFailed
 from evomerge_compiler.evaluation import metered
 from evomerge_compiler.evaluation.failures import failures_of_work, non_finite
+from evomerge_compiler.evaluation.model_weights import FolderWeights, Shaped, Weights
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 
 # What a model is besides its weights. The rest of a folder does not reach the evaluation.
@@ -52,26 +53,31 @@ class ResidentModel:
         """Where the model is: the plan's device with ``auto`` decided."""
         return resolve_device(self.plan.device)
 
-    def load(self, folder: Path) -> None:
-        """Makes the model of ``folder`` the resident one.
+    def load(self, model: Path | Weights) -> None:
+        """Makes a model the resident one.
 
         Args:
-            folder: A transformers folder with safetensors.
+            model: A transformers folder with safetensors, or weights from elsewhere.
 
         Raises:
-            WorkFailed: It cannot be loaded, lacks weights, or has non-finite ones.
+            WorkFailed: It cannot be loaded or made, lacks weights, or has non-finite ones.
         """
         from safetensors import SafetensorError
 
+        folder = model if isinstance(model, Path) else model.shell
         shell_key, tokenizer_key = _shell(folder)
         try:
-            swapped = self.lm is not None and shell_key == self.shell_key and self._swap(folder)
+            weights = FolderWeights(model) if isinstance(model, Path) else model
+            swapped = self.lm is not None and shell_key == self.shell_key and self._swap(weights)
             if not swapped:
                 self.drop()
-                self._load_fresh(folder, tokenizer_key)
+                self._load_fresh(weights, tokenizer_key)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            self.drop()  # it may hold a mixture of two models
+            self.drop()
             raise _invalid(f"the model does not load: {error}", folder) from error
+        except BaseException:
+            self.drop()  # it may hold a mixture of two models
+            raise
         self.shell_key, self.tokenizer_key = shell_key, tokenizer_key
         self._check_weights()
 
@@ -86,23 +92,28 @@ class ResidentModel:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _load_fresh(self, folder: Path, tokenizer_key: str) -> None:
+    def _load_fresh(self, weights: Weights, tokenizer_key: str) -> None:
         import transformers
 
         plan = self.plan
         options = {"trust_remote_code": plan.trust_remote_code, "local_files_only": True}
         transformers.utils.logging.disable_progress_bar()
         with failures_of_work("load"):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-            model, info = transformers.AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=_dtype(plan.dtype, self.device),
-                use_safetensors=True,
-                output_loading_info=True,
-                **options,
-            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(weights.shell, **options)
+            dtype = _dtype(plan.dtype, self.device)
+            if isinstance(weights, FolderWeights):
+                model, info = transformers.AutoModelForCausalLM.from_pretrained(
+                    weights.shell,
+                    dtype=dtype,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **options,
+                )
+                _own_storage(model.to(self.device))
+            else:
+                model, info = _model_of(weights, dtype, options)
+                model.to(self.device)
             _check_loading(info)
-            _own_storage(model.to(self.device))
         if len(self._encodings) >= _KEPT_ENCODINGS and tokenizer_key not in self._encodings:
             self._encodings.pop(next(iter(self._encodings)))
         encodings = self._encodings.setdefault(tokenizer_key, metered.Encodings())
@@ -110,27 +121,16 @@ class ResidentModel:
             self.lm = metered.metered_hflm()(model, tokenizer, encodings, plan)
         self.fresh_loads += 1
 
-    def _swap(self, folder: Path) -> bool:
-        """Copies the folder's tensors over the resident ones; False when that is not possible."""
-        from safetensors import safe_open
-
-        model = self.lm.model
-        own = model.state_dict(keep_vars=True)
-        files = _weight_files(folder)
-        names: dict[str, tuple[Path, list[int]]] = {}
-        for file in files:
-            with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118  (not a mapping)
-                    names[name] = (file, list(tensors.get_slice(name).get_shape()))
-        if not _fills(own, {name: shape for name, (_, shape) in names.items()}):
-            return False
+    def _swap(self, weights: Weights) -> bool:
+        """Copies tensors over the resident ones; False when that is not possible."""
         import torch
 
+        own = self.lm.model.state_dict(keep_vars=True)
+        if not _fills(own, weights.tensors):
+            return False
         with torch.no_grad():
-            for file in files:
-                with safe_open(file, framework="pt", device="cpu") as tensors:
-                    for name in tensors.keys():  # noqa: SIM118
-                        own[name].copy_(tensors.get_tensor(name))
+            for name, tensor in weights.stream():
+                own[name].copy_(tensor)
         self.swaps += 1
         return True
 
@@ -138,7 +138,9 @@ class ResidentModel:
         import torch
 
         for name, tensor in self.lm.model.named_parameters():
-            if not bool(torch.isfinite(tensor).all()):
+            # One pass: NaN and infinity reach the extremes, and no mask as large is made.
+            extremes = torch.stack(torch.aminmax(tensor.detach()))
+            if not bool(torch.isfinite(extremes).all()):
                 self.drop()
                 raise non_finite(f"the weights {name} hold a value that is not finite")
 
@@ -193,14 +195,6 @@ def _shell(folder: Path) -> tuple[str, str]:
     return shell.hexdigest(), tokenizer.hexdigest()
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return [folder / name for name in sorted(shards)]
-    return [folder / "model.safetensors"] if (folder / "model.safetensors").is_file() else []
-
-
 def _invalid(message: str, folder: Path) -> WorkFailed:
     # Messages are kept in run folders, which hold no machine paths.
     text = message.replace(str(folder), "MODEL")
@@ -229,6 +223,26 @@ def _check_loading(info: Mapping[str, Any]) -> None:
         raise ValueError(f"the file {what} {len(wrong)} tensors, for example {wrong[0]}")
 
 
+def _model_of(weights: Weights, dtype: Any, options: Mapping[str, Any]) -> tuple[Any, Any]:
+    """A new model with these weights, as ``from_pretrained`` makes it from a folder.
+
+    The tensors become the model's own parameters: at no time are there two copies of all.
+    """
+    import torch
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, GenerationConfig
+
+    config = AutoConfig.from_pretrained(weights.shell, **options)
+    to = dtype if isinstance(dtype, torch.dtype) else None
+    # Always a copy: a tensor may be a view of a source's mapped file.
+    tensors = {name: tensor.to(to or tensor.dtype, copy=True) for name, tensor in weights.stream()}
+    model, info = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+        None, config=config, state_dict=tensors, dtype=dtype, output_loading_info=True
+    )
+    if (weights.shell / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(weights.shell)
+    return model, info
+
+
 def _own_storage(model: Any) -> None:
     """Copies parameters out of the file's memory map.
 
@@ -240,11 +254,12 @@ def _own_storage(model: Any) -> None:
         parameter.data = parameter.data.clone()
 
 
-def _fills(own: Mapping[str, Any], names: Mapping[str, Sequence[int]]) -> bool:
+def _fills(own: Mapping[str, Any], tensors: Mapping[str, Shaped]) -> bool:
     """Whether the named tensors fill the model's exactly, each piece of storage once."""
-    storages = [own[name].data_ptr() for name in names if name in own]
+    storages = [own[name].data_ptr() for name in tensors if name in own]
     same_shapes = all(
-        name in own and list(own[name].shape) == list(shape) for name, shape in names.items()
+        name in own and tuple(own[name].shape) == tuple(tensor.shape)
+        for name, tensor in tensors.items()
     )
     every = {tensor.data_ptr() for tensor in own.values()}
     return same_shapes and len(storages) == len(set(storages)) and set(storages) == every

@@ -451,7 +451,7 @@ def test_a_judge_that_raises_is_the_candidates_failure(
     toy_models: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(make_plan({"j": JUDGED}))
-    loaded = session._tasks[("evomerge_toy_judged", None)][0]
+    loaded = session._tasks[session.plan.tasks[0].asked][0]
     judge = loaded.task.get_config("process_results")
     monkeypatch.setitem(judge.__globals__, "prefetch", None)
     monkeypatch.setitem(judge.__globals__, "VERDICTS", {})
