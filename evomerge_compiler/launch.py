@@ -21,11 +21,13 @@ from evomerge_compiler.errors import (
     MissingPrerequisite,
     UsageError,
 )
+from evomerge_compiler.evaluation.presets import warn_of_benchmarks
 from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
 from evomerge_compiler.events import Concluding, Finished, Observer
 from evomerge_compiler.evolution import Ending, Evolution, best_id
 from evomerge_compiler.executors.base import Executor
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
+from evomerge_compiler.executors.warm import WarmExecutor
 from evomerge_compiler.merging.options import MergeOptions, gpu_available
 from evomerge_compiler.merging.sources import fetch_missing, materialise
 from evomerge_compiler.planning import TimingLog
@@ -35,7 +37,7 @@ from evomerge_compiler.run_folder.setup import RunSetup
 
 MODELS = "models"
 # Ways to run work, by the name that --executor takes.
-EXECUTORS = {"cli": LocalExecutor}
+EXECUTORS = {"warm": WarmExecutor, "cli": LocalExecutor}
 # A change in one of these may change scores: it stops a resumed run until it is accepted.
 LOCKED_VERSIONS = ("mergekit", "lm_eval", "transformers", "torch")
 
@@ -60,7 +62,7 @@ class Options:
 
     run_dir: Path | None = None
     generations: int | None = None
-    executor: str = "cli"
+    executor: str = "warm"
     jobs: int = 1
     device: str = "auto"
     retries: int = 1
@@ -157,6 +159,8 @@ def load(target: str | Path, options: Options) -> tuple[Recipe, bytes, Path]:
         path = path / "recipe.yaml"
     path = recipes.find(path)
     recipe = recipes.load(path, overrides=options.overrides, models=options.models)
+    if recipe.search is not None and recipe.evaluation is not None:
+        warn_of_benchmarks(recipe.evaluation, recipe.document)
     resumed = path.name == "recipe.yaml" and (path.parent / recipes.LOCK_NAME).is_file()
     run_dir = path.parent if resumed else options.run_dir or Path("runs") / recipe.name
     return recipe, path.read_bytes(), run_dir
@@ -199,6 +203,7 @@ def evaluation_of(recipe: Recipe, options: Options) -> EvaluationPlan:
     return plan_evaluation(
         recipe.evaluation,
         folder=recipe.folder,
+        document=recipe.document,
         device=options.device,
         trust_remote_code=options.merge.trust_remote_code,
         unsafe_code=options.unsafe_code,

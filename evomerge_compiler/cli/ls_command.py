@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evomerge_compiler.cli.common import json_option, print_json, table
+
+if TYPE_CHECKING:
+    from evomerge_compiler.evaluation.task_index import LocalTask
 
 KINDS = ("recipes", "templates", "methods", "strategies", "evaluators", "models", "runs")
 
@@ -64,22 +69,29 @@ def _strategies() -> dict[str, str]:
 
 
 def _evaluators() -> dict[str, str]:
-    from evomerge_compiler import assets, yamlio
-    from evomerge_compiler.errors import RecipeError
+    from evomerge_compiler.evaluation.presets import load_presets
+    from evomerge_compiler.evaluation.task_index import include_paths, local_tasks
 
     out = {}
-    for folder in assets.names("evaluators").values():
-        for path in sorted(folder.rglob("*.yaml")):
-            # lm-eval's own tags (!function) are no strict YAML: the name is all that is needed.
-            for line in path.read_text(encoding="utf-8").splitlines():
-                key, _, value = line.partition(":")
-                if key in ("task", "group") and value.strip():
-                    try:
-                        name = str(yamlio.parse(value).data)
-                    except RecipeError:
-                        continue
-                    out[name] = f"{key} in {folder.name}"
-    return out
+    for name, preset in load_presets().by_name.items():
+        needs = f" ({preset.needs})" if preset.needs else ""
+        out[name] = f"preset: {preset.about}{needs}"
+    paths = include_paths((), Path())
+    found = local_tasks(paths)
+    return {**out, **{name: _evaluator(found[name], paths) for name in sorted(found)}}
+
+
+def _evaluator(task: LocalTask, paths: Sequence[Path]) -> str:
+    """Kind, size, place, metric and needs of a task file or group."""
+    what = task.kind if task.kind == "task" else f"{task.kind} of {len(task.tasks)}"
+    roots = [(folder, path) for folder in task.folders for path in paths if path in folder.parents]
+    places = ", ".join(dict.fromkeys(str(folder.relative_to(path)) for folder, path in roots))
+    notes = [f"{what} in {places}", task.metric or "several metrics"]
+    if task.runs_code:
+        notes.append("runs code in the sandbox")
+    if not task.offline:
+        notes.append("downloads its data")
+    return "; ".join(notes)
 
 
 def _models() -> dict[str, str]:

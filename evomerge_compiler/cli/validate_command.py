@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evomerge_compiler.cli.common import json_option, print_json
 from evomerge_compiler.errors import EXIT_OK, ErrorList, EvomergeError
+
+if TYPE_CHECKING:
+    from evomerge_compiler.recipe import Recipe
 
 
 @click.command(epilog="Example: evomerge validate recipes/*.yaml")
@@ -27,21 +31,49 @@ def command(recipes: tuple[Path, ...], as_json: bool) -> int:
 
 
 def problems(path: Path) -> list[EvomergeError]:
-    """Everything that is wrong with one recipe: its shape, its merges, and its dead genes."""
-    from evomerge_compiler import compiler, recipe
-    from evomerge_compiler.strategies.factory import build
+    """Everything wrong with one recipe: its shape, merges, evaluation, search, dead genes."""
+    from evomerge_compiler import recipe
 
+    found: list[EvomergeError] = []
     try:
         loaded = recipe.load(path)
-        compiler.compile_recipe(loaded)
-        if loaded.kind == "experiment":
-            build(loaded)
-            compiler.check_dead_genes(loaded)
-    except ErrorList as errors:
-        return list(errors.errors)
     except EvomergeError as error:
-        return [error]
-    return []
+        return _each(error)
+    for check in (_check_merges, _check_evaluation, _check_search):
+        try:
+            check(loaded)
+        except EvomergeError as error:
+            found += _each(error)
+    return found
+
+
+def _each(error: EvomergeError) -> list[EvomergeError]:
+    return list(error.errors) if isinstance(error, ErrorList) else [error]
+
+
+def _check_merges(loaded: Recipe) -> None:
+    from evomerge_compiler import compiler
+
+    compiler.compile_recipe(loaded)
+    if loaded.kind == "experiment":
+        compiler.check_dead_genes(loaded)
+
+
+def _check_evaluation(loaded: Recipe) -> None:
+    from evomerge_compiler.evaluation.presets import warn_of_benchmarks
+    from evomerge_compiler.evaluation.spec import plan_evaluation
+
+    if loaded.evaluation is not None:
+        if loaded.kind == "experiment":
+            warn_of_benchmarks(loaded.evaluation, loaded.document)
+        plan_evaluation(loaded.evaluation, folder=loaded.folder, document=loaded.document)
+
+
+def _check_search(loaded: Recipe) -> None:
+    from evomerge_compiler.strategies.factory import build
+
+    if loaded.kind == "experiment":
+        build(loaded)
 
 
 def _as_data(error: EvomergeError) -> dict[str, object]:

@@ -7,6 +7,7 @@ metric gets lm-eval's task as it is.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,7 +18,9 @@ from pydantic import Field
 from evomerge_compiler import assets, yamlio
 from evomerge_compiler.recipe_errors import validate
 from evomerge_compiler.recipe_schema import EvaluationSpec, Strict
+from evomerge_compiler.yamlio import Document
 
+log = logging.getLogger(__name__)
 FILE_NAME = "presets.yaml"
 
 
@@ -91,16 +94,21 @@ def load_presets() -> Presets:
     return Presets({name: found[name] for name in (*names, *patterns)})
 
 
-def benchmark_warnings(spec: EvaluationSpec) -> dict[str, str]:
-    """What to tell a person whose search optimises a public benchmark, by domain."""
+def warn_of_benchmarks(spec: EvaluationSpec, document: Document) -> None:
+    """Says once for each task that a search is about to optimise a public benchmark.
+
+    Args:
+        spec: The evaluation of an experiment.
+        document: Its recipe as read, for the place.
+    """
     presets = load_presets()
-    out = {}
     for domain, task in spec.tasks.items():
         name = presets.benchmark(task.task)
         if name is not None and not task.benchmark:
-            out[domain] = (
-                f"{name} is a public benchmark: a search that optimises it overfits it, and its "
+            log.warning(
+                "%s: %s is a public benchmark: a search that optimises it overfits it, and its "
                 "test items may be in the models' training data; claims need other items. Say "
-                f"`benchmark: true` under evaluation.tasks.{domain} if you mean it"
+                "`benchmark: true` under the task if you mean it",
+                document.place(("evaluation", "tasks", domain, "task")),
+                name,
             )
-    return out

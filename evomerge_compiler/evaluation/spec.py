@@ -169,7 +169,11 @@ def plan_evaluation(
         RecipeError: An include path is no folder, a command names no program, or a task's metric
             is not named and cannot be known.
     """
-    paths = include_paths(spec.include_path, folder)
+    try:
+        paths = include_paths(spec.include_path, folder)
+    except RecipeError as error:
+        error.place = document.place(("evaluation", "include_path")) if document else None
+        raise
     local = local_tasks(paths)
     reader = _TaskReader(spec, local, load_presets(), document)
     tasks = tuple(reader.read(domain, task) for domain, task in spec.tasks.items())

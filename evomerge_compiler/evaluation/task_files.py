@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.errors import (
@@ -30,8 +31,10 @@ from evomerge_compiler.errors import (
     did_you_mean,
 )
 from evomerge_compiler.evaluation.metered import quiet_lm_eval
+from evomerge_compiler.evaluation.presets import load_presets
 from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, lm_eval_version
 from evomerge_compiler.evaluation.split import item_hash
+from evomerge_compiler.evaluation.task_index import local_tasks
 
 SUPPORTED_LM_EVAL = "0.4.13"
 FEWSHOT_SEED = 1234  # lm-eval's own default
@@ -89,6 +92,7 @@ class TaskLoader:
         _keep_templates()
         from lm_eval.tasks import TaskManager
 
+        self._local = local_tasks([Path(path) for path in plan.include_paths])
         # In lm-eval later paths win; in a plan earlier ones do.
         self._paths = list(reversed(plan.include_paths))
         with quiet_lm_eval():
@@ -125,7 +129,10 @@ class TaskLoader:
         return loaded
 
     def _manager_of(self, name: str) -> Any:
-        if name in self._manager.task_index:
+        local = self._local.get(name)
+        # lm-eval would take a member that it does not know for a task without any settings.
+        whole = local is None or not local.missing
+        if name in self._manager.task_index and whole:
             return self._manager
         from lm_eval.tasks import TaskManager
 
@@ -133,8 +140,17 @@ class TaskLoader:
         with quiet_lm_eval():
             self._manager = TaskManager(include_path=self._paths, include_defaults=True)
         if name not in self._manager.task_index:
-            hint = did_you_mean(name, self._manager.all_tasks)
-            raise RecipeError(f"no task {name!r}", hint=hint[:400])
+            if load_presets().find(name) is not None:
+                hint = f"{name} is a preset: leave `metric` out"
+            else:
+                hint = did_you_mean(name, self._manager.all_tasks)[:400]
+            raise RecipeError(f"no task {name!r}", hint=hint)
+        for task in local.missing if local else ():
+            if task not in self._manager.task_index:
+                hint = did_you_mean(task, self._manager.all_tasks)[:400]
+                raise RecipeError(
+                    f"group {name!r} has a task {task!r} that is not there", hint=hint
+                )
         return self._manager
 
     def _configure(self, name: str, task: Any, wanted: TaskPlan) -> None:

@@ -65,7 +65,7 @@ def score(row: Row, results: Sequence[str]) -> dict[str, float]:
     Raises:
         SandboxUnavailable: Generated code cannot be held here.
     """
-    tests = tests_of(row)
+    tests = read_tests(row)
     source = _source(tests, results[0])
     passed = source is not None and judge([(tests, source)])[0]
     return {"pass_at_1": float(passed), "syntax": float(source is not None)}
@@ -77,7 +77,9 @@ def prefetch(pairs: Sequence[tuple[Row, str]]) -> None:
     Raises:
         SandboxUnavailable: Generated code cannot be held here.
     """
-    read = [(tests, _source(tests, text)) for tests, text in ((tests_of(r), t) for r, t in pairs)]
+    read = [
+        (tests, _source(tests, text)) for tests, text in ((read_tests(r), t) for r, t in pairs)
+    ]
     judge([(tests, source) for tests, source in read if source is not None])
 
 
@@ -104,7 +106,7 @@ def reference(row: Row) -> str:
     return f"```python\n{code.strip()}\n```"
 
 
-def tests_of(row: Row) -> AssertTests:
+def read_tests(row: Row) -> AssertTests:
     """The tests of a HumanEval item (it has an ``entry_point``) or of an MBPP item."""
     if "entry_point" in row:
         function = str(row["entry_point"])
