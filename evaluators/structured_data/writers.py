@@ -14,7 +14,8 @@ from evomerge_compiler.scoring import documents
 from evomerge_compiler.scoring.values import same
 
 Row = Sequence[Any]
-_INLINE_CHARS = 76
+_INLINE_CHARS = 90
+_RECORD_CHARS = 140
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
@@ -27,7 +28,7 @@ def _inline(value: Any) -> str:
 
 
 def as_compact_json(value: Any) -> str:
-    """JSON in which a part that is short enough stands on one line, as people write it."""
+    """JSON as people write it: what is short stands on one line, and records one a line."""
     return _compact(value, "")
 
 
@@ -39,7 +40,10 @@ def _compact(value: Any, margin: str) -> str:
     if isinstance(value, dict):
         body = [f"{inner}{_inline(key)}: {_compact(item, inner)}" for key, item in value.items()]
         return "{\n" + ",\n".join(body) + f"\n{margin}}}"
-    return "[\n" + ",\n".join(inner + _compact(item, inner) for item in value) + f"\n{margin}]"
+    lines = [_inline(item) for item in value]
+    if max(map(len, lines)) > _RECORD_CHARS:
+        lines = [_compact(item, inner) for item in value]
+    return "[\n" + ",\n".join(inner + item for item in lines) + f"\n{margin}]"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -280,7 +280,7 @@ def _scalar(event: Any) -> Any:
         if event.tag in ("tag:yaml.org,2002:str", "!"):
             return event.value
         raise ValueError(f"the tag {event.tag} is not read")
-    if event.style is not None:
+    if not event.implicit[0]:  # quoted
         return event.value
     for shape, read in _CORE:
         if shape.fullmatch(event.value):

@@ -109,10 +109,11 @@ def score_answer(row: Row, results: Sequence[str]) -> dict[str, float]:
         scores = score_document(row, results)
         return {"score": scores["score"], "correct": scores["correct"]}
     expected = json.loads(row["value"])
+    text = _without_quotes(results[0], row["prompt"])
     if row["form"] == "number":
-        right = short_answer(results[0]) == Decimal(str(expected))
+        right = short_answer(text) == Decimal(str(expected))
     else:
-        right = short_answer(results[0], json.loads(row["choices"])) == _folded(expected)
+        right = short_answer(text, json.loads(row["choices"])) == _folded(expected)
     return {"score": float(right), "correct": float(right)}
 
 
@@ -220,6 +221,13 @@ def short_answer(text: str, choices: Sequence[str] | None = None) -> Decimal | s
         if stated:
             return stated.pop() if len(stated) == 1 else None
     return None
+
+
+def _without_quotes(text: str, prompt: str) -> str:
+    """The text without lines that repeat one of the prompt, say of its table."""
+    repeated = set(map(str.strip, prompt.splitlines()))
+    lines = answers.visible(text).splitlines()
+    return "\n".join(line for line in lines if line.strip() not in repeated)
 
 
 def _parts(lines: list[str], pattern: re.Pattern[str]) -> Iterator[str]:
