@@ -56,16 +56,23 @@ class Job:
         return all(name in values for values in self.per_input)
 
     def chunks(
-        self, sources: Sequence[torch.Tensor] | None = None
+        self, sources: Sequence[torch.Tensor] | None = None, size: int | None = None
     ) -> Iterator[tuple[int, tuple[torch.Tensor, ...], torch.Tensor]]:
         """Walks inputs and result together.
+
+        Args:
+            sources: Which inputs; None takes all.
+            size: Elements of a piece; None takes the scratch's.
 
         Yields:
             Index of the first element, a piece of each source, and that of the result.
         """
-        size = self.scratch.chunk
-        columns = [source.split(size) for source in (self.sources if sources is None else sources)]
-        for i, target in enumerate(self.result.split(size)):
+        import torch
+
+        size = size or self.scratch.chunk
+        sources = self.sources if sources is None else sources
+        columns = [torch.split(source, size) for source in sources]
+        for i, target in enumerate(torch.split(self.result, size)):
             yield i * size, tuple(column[i] for column in columns), target
 
     def float_buffer(self, slot: str, like: torch.Tensor) -> torch.Tensor:

@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 # float32 buffers of this many elements stay in the second-level cache, and are large enough that
 # the 1 us that a torch call costs does not count.
 CHUNK_ELEMENTS = 1 << 17
-# A buffer above this goes back to the system when its kernel is done.
-_KEPT_BYTES = 64 << 20
+# A buffer above this goes back to the system when its kernel is done: the few huge tensors of a
+# model (its embeddings) must not set the size of an idle worker.
+_KEPT_BYTES = 192 << 20
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Which elements of a difference a magnitude cut keeps.
+    """Which elements a window of magnitudes keeps.
 
     Attributes:
-        threshold: Bits of the magnitude at the cut, as an integer. Elements above it are kept.
-        tied: Indices (n_tied,) int32 or int64 of the elements kept among those equal to it.
+        above: Magnitudes above this one are kept,
+        below: if they are below this one; None sets no limit.
+        tied: Sorted indices (n_tied,) int32 of the elements kept among those equal to a limit.
     """
 
-    threshold: int
+    above: float
+    below: float | None
     tied: torch.Tensor
 
     @property
@@ -103,5 +106,5 @@ class Scratch:
         return buffer[:n_bytes].view(dtype)
 
     def trim(self) -> None:
-        """Gives the large buffers back, so that idle workers stay small."""
+        """Gives the largest buffers back."""
         self._buffers = {k: b for k, b in self._buffers.items() if b.numel() <= _KEPT_BYTES}

@@ -9,8 +9,8 @@ buffers that hold no floats, equal shapes)::
     result = kernel and kernel(
         tensors,                                    # in the order of the group's entries
         base_index,                                 # of the base among them, or None
-        per_input,                                  # for each tensor: {"weight": 0.4, "density": 0.5}
-        options,                                    # the task's shared parameters, defaults included
+        per_input,                                  # for each tensor, e.g. {"weight": 0.4}
+        options,                                    # what the task's inputs share, with defaults
         scratch,
         dtype=..., out_dtype=...,                   # the task's, as torch types, or None
         out=resident,                               # optional: where the result is written
@@ -37,6 +37,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from evomerge_compiler.merging import kernel_differences
 from evomerge_compiler.merging.kernel_job import Job, prepare
 from evomerge_compiler.merging.kernel_scratch import Cut, Scratch, ThresholdCache
 
@@ -95,7 +96,8 @@ def _run(
     )  # fmt: skip
     if job is None or not merge(job):
         return None
-    return job.result.view(tensors[0].shape)
+    scratch.trim()
+    return job.result.view(job.shape)
 
 
 def _linear(job: Job) -> bool:
@@ -149,19 +151,19 @@ def _slerp_coefficients(
     for source in (base, other):
         parts = [
             torch.linalg.vector_norm(job.load(piece, "norms").view(1, -1), dim=1, keepdim=True)
-            for piece in source.split(_SLERP_PIECE)
+            for piece in torch.split(source, _SLERP_PIECE)
         ]
         norm = torch.linalg.vector_norm(torch.stack(parts), dim=0)
         norms.append(torch.where(norm > _SLERP_EPS, norm, 1).view(1))
     products = []
     for piece, other_piece in zip(
-        base.split(_SLERP_PIECE), other.split(_SLERP_PIECE), strict=True
+        torch.split(base, _SLERP_PIECE), torch.split(other, _SLERP_PIECE), strict=True
     ):
         product = job.scratch.take("product", piece.numel(), torch.float32)
         for x, y, xy in zip(
-            piece.split(job.scratch.chunk),
-            other_piece.split(job.scratch.chunk),
-            product.split(job.scratch.chunk),
+            torch.split(piece, job.scratch.chunk),
+            torch.split(other_piece, job.scratch.chunk),
+            torch.split(product, job.scratch.chunk),
             strict=True,
         ):
             right = job.float_buffer("y", xy)
@@ -196,4 +198,8 @@ def _passthrough(job: Job) -> bool:
 
 
 def _merges() -> Mapping[str, Callable[[Job], bool]]:
-    return {"linear": _linear, "slerp": _slerp, "passthrough": _passthrough}
+    differences = {
+        name: partial(kernel_differences.merge, method=method)
+        for name, method in kernel_differences.METHODS.items()
+    }
+    return {"linear": _linear, "slerp": _slerp, "passthrough": _passthrough, **differences}

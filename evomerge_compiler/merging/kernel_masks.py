@@ -1,0 +1,336 @@
+"""Which elements of a difference a sparsifying merge method keeps, with mergekit's own choices.
+
+Three rules: the largest magnitudes (TIES, arXiv 2306.01708), a window of magnitudes (Model
+Breadcrumbs, arXiv 2312.06795), and chance (DARE, arXiv 2311.03099; DELLA, arXiv 2406.11617).
+
+Magnitudes are counted instead of sorted. Only when a cut falls among equal magnitudes does it
+matter in which order torch's unstable sort leaves those, and then that sort runs, in buffers that
+are used again. bfloat16 differences have some thousand distinct magnitudes, so that is the usual
+case for them; :class:`~evomerge_compiler.merging.kernel_scratch.ThresholdCache` saves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from evomerge_compiler.merging.kernel_scratch import Cut
+
+if TYPE_CHECKING:
+    import torch
+
+    from evomerge_compiler.merging.kernel_job import Job
+
+_DRAW_BITS = 24  # of a float32 that torch draws from [0, 1)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one model adds to the base.
+
+    Attributes:
+        job: The merge.
+        index: Of the model among its inputs.
+    """
+
+    job: Job
+    index: int
+
+    @property
+    def key(self) -> Hashable | None:
+        """A content key, or None when the caller gave none."""
+        job = self.job
+        assert job.base_index is not None
+        keys = (job.keys[self.index], job.keys[job.base_index], job.dtype)
+        return None if None in keys else keys
+
+    def pieces(self, size: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
+        """Computes it piece by piece.
+
+        Args:
+            size: Of a piece; None takes the usual one.
+
+        Yields:
+            Index of the first element, and a piece in a buffer that the next one overwrites.
+        """
+        import torch
+
+        job = self.job
+        assert job.base_index is not None
+        sources = (job.sources[self.index], job.sources[job.base_index])
+        for start, (mine, base), target in job.chunks(sources, size):
+            piece = job.typed_buffer("difference", target)
+            torch.sub(job.cast(mine, "x"), job.cast(base, "base"), out=piece)
+            yield start, piece
+
+
+class Window:
+    """Keeps the elements whose rank of magnitude lies in a window.
+
+    Args:
+        cut: The window, in magnitudes.
+    """
+
+    def __init__(self, cut: Cut) -> None:
+        self._cut = cut
+
+    def mask(self, start: int, piece: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """Writes 1 for what is kept of a piece that begins at ``start``, else 0."""
+        import torch
+
+        cut = self._cut
+        magnitude = torch.abs(piece, out=out)
+        if cut.below is None:
+            magnitude.gt_(cut.above)
+        else:
+            high = torch.lt(magnitude, cut.below, out=torch.empty_like(magnitude))
+            magnitude.gt_(cut.above).mul_(high)
+        begin, end = torch.searchsorted(cut.tied, torch.tensor([start, start + piece.numel()]))
+        tied = cut.tied[begin:end].long() - start
+        if tied.numel():
+            magnitude.index_fill_(0, tied, 1)
+        return magnitude
+
+
+class Drawn:
+    """Keeps what was drawn before.
+
+    Args:
+        kept: 1 for what is kept, else 0, (n,) uint8.
+    """
+
+    def __init__(self, kept: torch.Tensor) -> None:
+        self._kept = kept
+
+    def mask(self, start: int, piece: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """Writes 1 for what is kept of a piece that begins at ``start``, else 0."""
+        return out.copy_(self._kept[start : start + piece.numel()])
+
+
+def largest(difference: Difference, density: float) -> Window:
+    """The share ``density`` in (0, 1) of largest magnitude, at least one element."""
+    n = difference.job.n
+    return Window(_cut(difference, n - max(1, int(density * n)), n, descending=True))
+
+
+def middle(difference: Difference, density: float, gamma: float) -> Window:
+    """The share ``density`` in [0, 1) below the share ``gamma`` of largest magnitude."""
+    n = difference.job.n
+    kept = int(density * n)
+    low = max(0, n - kept - int(gamma * n))
+    return Window(_cut(difference, low, low + kept, descending=False))
+
+
+def drawn(difference: Difference, density: float) -> Drawn:
+    """Each element with probability ``density``; draws as ``torch.bernoulli`` does."""
+    import torch
+
+    job = difference.job
+    probability = torch.tensor(density, dtype=work_type(job.dtype))
+    limit = _draw_limits(probability).item()
+    kept = job.scratch.take(f"kept.{difference.index}", job.n, torch.uint8)
+    for piece in torch.split(kept, job.scratch.chunk):
+        piece.copy_(_draws(job, piece.numel()).lt_(limit))
+    return Drawn(kept)
+
+
+def rank_probabilities(
+    n_columns: int, density: float, epsilon: float, dtype: torch.dtype
+) -> torch.Tensor:
+    """The probability (n_columns,) that DELLA keeps the element of each rank in its row.
+
+    They rise with the rank from ``density - epsilon`` to ``density + epsilon``, in the type and
+    with the roundings of mergekit.
+    """
+    import torch
+
+    ranks = torch.arange(n_columns).to(work_type(dtype)) + 1
+    share = ((ranks - ranks.min()) / (ranks.max() - ranks.min())).clamp(0, 1)
+    return (density - epsilon) + share * 2 * epsilon
+
+
+def drawn_by_rank(difference: Difference, probabilities: torch.Tensor) -> Drawn:
+    """Each element with the probability of its rank in its row."""
+    import torch
+
+    job = difference.job
+    n_columns = probabilities.numel()
+    limits = _draw_limits(probabilities)
+    kept = job.scratch.take(f"kept.{difference.index}", job.n, torch.uint8)
+    # Rows are ranked one by one: a block of whole rows gives what the whole tensor gives.
+    block = max(1, job.scratch.chunk // n_columns) * n_columns
+    for start, piece in difference.pieces(block):
+        order = torch.argsort(piece.abs_().view(-1, n_columns), dim=1)
+        limit = torch.empty(order.shape, dtype=torch.int32)
+        limit.scatter_(1, order, limits.expand_as(order))
+        draws = _draws(job, piece.numel()).view(order.shape)
+        kept[start : start + piece.numel()].copy_(draws.lt_(limit).view(-1))
+    return Drawn(kept)
+
+
+def work_type(dtype: torch.dtype) -> torch.dtype:
+    """The type in which mergekit draws and rescales on the CPU."""
+    import torch
+
+    return torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
+
+
+@lru_cache(maxsize=1)
+def draws_as_bernoulli() -> bool:
+    """Whether this torch draws 32-bit integers from the stream that its bernoulli consumes."""
+    import torch
+
+    ours, theirs = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7)
+    for dtype in (torch.bfloat16, torch.float32):
+        probability = torch.full((1000,), 0.3, dtype=dtype)
+        draws = torch.empty(1000, dtype=torch.int32).random_(generator=ours)
+        draws.bitwise_and_((1 << _DRAW_BITS) - 1)
+        kept = torch.bernoulli(probability, generator=theirs)
+        if not torch.equal(draws < _draw_limits(probability), kept.bool()):
+            return False
+    return torch.equal(ours.get_state(), theirs.get_state())
+
+
+def _draws(job: Job, n: int) -> torch.Tensor:
+    """Integers (n,) below 2**24; an element is kept when its is below its limit."""
+    import torch
+
+    draws = job.scratch.take("draws", n, torch.int32)
+    return draws.random_().bitwise_and_((1 << _DRAW_BITS) - 1)
+
+
+def _draw_limits(probabilities: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.ceil(probabilities.double() * (1 << _DRAW_BITS)).int()
+
+
+def _cut(difference: Difference, low: int, high: int, *, descending: bool) -> Cut:
+    """The cut that keeps the ascending ranks ``low`` to ``high`` (excluded) of magnitude."""
+    cuts, key = difference.job.scratch.cuts, difference.key
+    if cuts is None or key is None:
+        return _find_cut(difference, low, high, descending=descending)
+    key = (key, difference.job.n, low, high, descending)
+    cut = cuts.get(key)
+    if cut is None:
+        cut = _find_cut(difference, low, high, descending=descending)
+        cuts.put(key, cut)
+    return cut
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Elements of one magnitude.
+
+    Attributes:
+        bits: Of the magnitude, as an integer; they rise with it.
+        begin: The first of their ascending ranks.
+        end: One more than the last.
+    """
+
+    bits: int
+    begin: int
+    end: int
+
+
+def _find_cut(difference: Difference, low: int, high: int, *, descending: bool) -> Cut:
+    import torch
+
+    n, dtype = difference.job.n, difference.job.dtype
+    nothing = torch.empty(0, dtype=torch.int32)
+    if low >= high:
+        return Cut(above=float("inf"), below=None, tied=nothing)
+    bottom, top = _runs(difference, (low, high - 1))
+    # A run that the window holds whole needs no order. Nor do zeros: masked or not, they are zero.
+    split = [
+        run
+        for run in dict.fromkeys((bottom, top))
+        if run.bits and not low <= run.begin < run.end <= high
+    ]
+    tied = nothing
+    if split:
+        order = _order(difference, descending=descending)
+        kept = []
+        for run in split:
+            begin, end = max(low, run.begin), min(high, run.end)
+            kept.append(order[n - end : n - begin] if descending else order[begin:end])
+        tied = torch.cat(kept).int().sort().values
+    below = None if high == n else _value(top.bits + (top not in split), dtype)
+    return Cut(_value(bottom.bits - (bottom not in split), dtype), below, tied)
+
+
+def _runs(difference: Difference, ranks: tuple[int, ...]) -> list[_Run]:
+    """The runs in which some ascending ranks of magnitude lie."""
+    import torch
+
+    if difference.job.dtype != torch.float32:
+        counts = _count(difference, 0, None)
+        return [_run_of(rank, counts, 0, 0) for rank in ranks]
+    counts = _count(difference, 16, None)
+    found = []
+    for rank in ranks:
+        coarse = _run_of(rank, counts, 0, 0)
+        found.append(
+            _run_of(rank, _count(difference, 0, coarse.bits), coarse.bits << 16, coarse.begin)
+        )
+    return found
+
+
+def _run_of(rank: int, counts: torch.Tensor, first_bits: int, first_rank: int) -> _Run:
+    import torch
+
+    ends = counts.cumsum(0)
+    i = int(torch.searchsorted(ends, rank - first_rank, right=True))
+    end = first_rank + int(ends[i])
+    return _Run(first_bits + i, end - int(counts[i]), end)
+
+
+def _count(difference: Difference, shift: int, upper: int | None) -> torch.Tensor:
+    """How often each magnitude occurs.
+
+    Args:
+        difference: Whose magnitudes.
+        shift: Lower bits that are left out.
+        upper: Count the lower 16 bits of the magnitudes with these upper bits; None counts all.
+
+    Returns:
+        Counts (2**15 or 2**16,) int64 by bits.
+    """
+    import torch
+
+    n_bins = 1 << 15 if upper is None else 1 << 16
+    counts = torch.zeros(n_bins, dtype=torch.int64)
+    integer = torch.int32 if difference.job.dtype == torch.float32 else torch.int16
+    for _, piece in difference.pieces():
+        bits = piece.abs_().view(integer)
+        if upper is not None:
+            bits = bits[bits >> 16 == upper] & 0xFFFF
+        elif shift:
+            bits.bitwise_right_shift_(shift)
+        counts += torch.bincount(bits, minlength=n_bins)
+    return counts
+
+
+def _order(difference: Difference, *, descending: bool) -> torch.Tensor:
+    """Indices (n,) by magnitude, as torch's unstable sort of float32 leaves them."""
+    import torch
+
+    job = difference.job
+    keys = job.scratch.take("sort.keys", job.n, torch.float32)
+    order = job.scratch.take("sort.order", job.n, torch.int64)
+    for start, piece in difference.pieces():
+        keys[start : start + piece.numel()].copy_(piece.abs_())
+    torch.sort(keys, descending=descending, out=(keys, order))
+    return order
+
+
+def _value(bits: int, dtype: torch.dtype) -> float:
+    """The magnitude with some bits; one step below zero is minus one."""
+    import torch
+
+    if bits < 0:
+        return -1.0
+    integer = torch.int32 if dtype == torch.float32 else torch.int16
+    return float(torch.tensor(bits, dtype=integer).view(dtype))
