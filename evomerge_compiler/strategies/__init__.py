@@ -14,7 +14,15 @@ import importlib
 
 from evomerge_compiler.strategies.base import Strategy, StrategyType, registry
 
-MODULES = ("cma_es", "elite_recovery", "map_elites", "random_search", "sobol", "tournament")
+MODULES = (
+    "cma_es",
+    "elite_recovery",
+    "map_elites",
+    "nsga2",
+    "random_search",
+    "sobol",
+    "tournament",
+)
 
 
 def all_strategies() -> dict[str, StrategyType]:
