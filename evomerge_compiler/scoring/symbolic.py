@@ -44,17 +44,16 @@ _WRITTEN_SO = (
     (re.compile("²"), "^2"),
     (re.compile("³"), "^3"),
     (re.compile(r"(?:\\approx|≈).*"), ""),
-    # Units at the end say nothing that the question does not.
-    (
-        re.compile(
-            r"[ ]*\\?(?:text|mathrm)?\s?\{?\s*\b(?:(?:square|cubic|sq\.?|cu\.?)\s)?"
-            r"(?:units?|[cmk]?m|centimet(?:er|re)s?|met(?:er|re)s?|inch(?:es)?|feet|ft|degrees)"
-            r"\b(?:\s(?:squared|cubed))?\s*\}?(?:\^\{?[23]\}?)?[\s.]*\Z"
-        ),
-        "",
-    ),
 )  # fmt: skip
 
+_UNIT_WORDS = (
+    r"(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:units?|[cmkd]?m|centimet(?:er|re)s?|met(?:er|re)s?"
+    r"|inch(?:es)?|feet|ft|degrees)(?:\s(?:squared|cubed))?"
+)
+_UNIT = re.compile(
+    rf"(?:\s*\\(?:text|mathrm)\s?\{{\s*{_UNIT_WORDS}[.\s]*\}}|(?<![\w\\]){_UNIT_WORDS}"
+    rf"|(?<=\d)[cmkd]?m\b)(?:\^\{{?[23]\}}?)?\s*\Z"
+)
 _OR = re.compile(r"\\(?:text|mathrm)\s?\{\s*or\s*\}|\bor\b")
 _CHOICE = re.compile(_OR.pattern + r"|±|\\pm(?![a-z])")
 _NAMED = re.compile(r"(?<![\w\\])[a-zA-Z](?:_\{?\d\}?)?\s?=(?!=)")
@@ -75,6 +74,8 @@ def same(text: str, gold: str) -> bool:
     text, gold = _tidy(text), _tidy(gold)
     if not text or not gold or max(len(text), len(gold)) > _LONGEST:
         return False
+    if not _letters(gold) & set("cdkmft"):  # else these may be its variables
+        text = _UNIT.sub("", text)
     if "".join(text.split()) == "".join(gold.split()):
         return True
     if not _SEVERAL.search(gold):
@@ -92,6 +93,10 @@ def _tidy(text: str) -> str:
     for pattern, replacement in _WRITTEN_SO:
         text = pattern.sub(replacement, text)
     return text.strip().rstrip(".,;!").strip()
+
+
+def _letters(latex: str) -> set[str]:
+    return set(re.sub(r"\\(?:text|mathrm)\s?\{[^}]*\}|\\[a-zA-Z]+", "", latex))
 
 
 def _nesting(text: str) -> int:
