@@ -19,16 +19,9 @@ from typing import TYPE_CHECKING
 
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.merging.failures import process_failure
-from evomerge_compiler.merging.model_files import (
-    CONFIG,
-    copy_code,
-    copy_tokenizer,
-    merged_config,
-    model_depth,
-    read_json,
-    write_json,
-)
+from evomerge_compiler.merging.model_files import model_depth
 from evomerge_compiler.merging.options import MergeOptions, mergekit_argv
+from evomerge_compiler.merging.shells import file_donors, stage_config, write_files
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.merging.stage_inputs import StageLayers, link_inputs, stage_layers
 from evomerge_compiler.merging.verify import check_tensors
@@ -165,54 +158,24 @@ class _Merge:
         return self.ready[name]
 
     def intermediate(self, stage: Stage, part: Path) -> str:
-        """Fills the folder of an earlier stage; its donor is the input its embeddings are from."""
-        inputs, layers = self.mergekit(stage, part)
-        donor = inputs[layers.first]
-        self.finish(part, donor, donor, None, stage, inputs, layers)
-        return check_finite(part).sha256
+        """Fills the folder of an earlier stage."""
+        return self.result(stage, part).sha256
 
     def final(self, part: Path) -> Scan:
-        """Fills the folder of the result, with the donors that the plan names."""
-        stage = self.plan.stages[-1]
-        inputs, layers = self.mergekit(stage, part)
-        template = self.plan.chat_template_donor
-        self.finish(
-            part,
-            self.sources[self.plan.config_donor],
-            self.sources[self.plan.tokenizer_donor],
-            None if template is None else self.sources[template],
-            stage,
-            inputs,
-            layers,
-        )
-        copy_code(self.sources[self.plan.config_donor], part)
-        return check_finite(part)
+        """Fills the folder of the result."""
+        return self.result(self.plan.stages[-1], part)
 
-    def finish(
-        self,
-        part: Path,
-        config_donor: Path,
-        tokenizer_donor: Path,
-        template_donor: Path | None,
-        stage: Stage,
-        inputs: Mapping[str, Path],
-        layers: StageLayers,
-    ) -> None:
-        """Writes what stands beside the weights, and checks the weights against it."""
+    def result(self, stage: Stage, part: Path) -> Scan:
+        """Merges a stage, writes what stands beside the weights, and checks it all."""
+        inputs, layers = self.mergekit(stage, part)
         tensors = read_tensors(part)
-        other = tokenizer_donor != config_donor
-        own_tokenizer = bool({"tokenizer", "tokenizer_source"} & stage.document.keys())
-        config = merged_config(
-            read_json(config_donor / CONFIG),
-            tensors,
-            n_layers=layers.n_layers,
-            per_layer=layers.per_layer,
-            equal=lambda one, another: same_bytes(tensors[one], tensors[another]),
-            token_ids=read_json(tokenizer_donor / CONFIG) if other else None,
+        donors = file_donors(self.plan, stage, inputs, layers, self.sources)
+        config = stage_config(
+            donors, tensors, layers, lambda a, b: same_bytes(tensors[a], tensors[b])
         )
-        write_json(part / CONFIG, config)
-        copy_tokenizer(tokenizer_donor, template_donor, part, keep_tokenizer=own_tokenizer)
+        write_files(part, config, donors)
         check_tensors(part, tensors, inputs, layers, trust=self.options.trust_remote_code)
+        return check_finite(part)
 
     def mergekit(self, stage: Stage, part: Path) -> tuple[dict[str, Path], StageLayers]:
         """Runs mergekit for one stage, which writes weights into ``part``."""

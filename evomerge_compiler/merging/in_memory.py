@@ -1,0 +1,402 @@
+"""Merges a plan in memory, bit for bit as :func:`evomerge_compiler.merging.cli.run_plan` would.
+
+No model is held but the one that is made: source files are mapped into memory, and a later stage
+reads an earlier one's tensors when it needs them. Only text reaches the disk. One difference to
+the command is meant: tensors of an earlier stage that nothing is made from are not made, and so
+are not checked either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evomerge_compiler.compiler.mergekit_grammar import RANDOM_METHODS
+from evomerge_compiler.errors import EvomergeError, WorkFailed
+from evomerge_compiler.merging.cli import SOURCE_PREFIX, mentioned
+from evomerge_compiler.merging.failures import process_failure
+from evomerge_compiler.merging.mergekit_tasks import (
+    InMemoryUnavailable,
+    StageTasks,
+    dtype_code,
+    mergekit_options,
+    reference,
+    require_version,
+)
+from evomerge_compiler.merging.model_files import CONFIG, read_json
+from evomerge_compiler.merging.options import MergeOptions
+from evomerge_compiler.merging.shells import Shells, file_donors, stage_config
+from evomerge_compiler.merging.stage_inputs import StageLayers, input_config, stage_layers
+from evomerge_compiler.merging.stage_results import (
+    KeptStages,
+    StageResults,
+    count_uses,
+    result_order,
+)
+from evomerge_compiler.merging.verify import names_fit
+from evomerge_compiler.merging.weights import (
+    Scan,
+    TensorsHash,
+    TensorSpec,
+    read_tensors,
+    refuse_non_finite,
+)
+from evomerge_compiler.processes import CommandResult
+
+if TYPE_CHECKING:
+    import torch
+
+    from evomerge_compiler.compiler import MergePlan, Stage
+
+__all__ = ["InMemoryUnavailable", "Merger", "PreparedMerge", "add_tensor"]
+
+_KEPT_LIMIT_BYTES = 2_000_000_000
+_KEPT_SHARE = 0.25
+
+
+def add_tensor(digest: TensorsHash, name: str, tensor: torch.Tensor) -> None:
+    """Adds a tensor to a content hash, as if it were read from a file."""
+    import torch
+
+    spec = TensorSpec(dtype_code(tensor.dtype), tuple(tensor.shape))
+    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    digest.add(name, spec, [flat.numpy().data])
+
+
+class Merger:
+    """Keeps mergekit imported and sources mapped between merges of one process.
+
+    Args:
+        work: Folder for shells, below ``shells/``.
+        options: How mergekit runs; what concerns files has no effect.
+        kept_bytes: Stages are kept in memory for other merges up to here; by default a quarter of
+            the free memory, at most 2 GB.
+
+    Raises:
+        InMemoryUnavailable: Another mergekit is installed than the one known here.
+    """
+
+    def __init__(
+        self, work: Path, options: MergeOptions, *, kept_bytes: int | None = None
+    ) -> None:
+        require_version()
+        self.options = options
+        self.shells = Shells(work / "shells")
+        limit_bytes = _kept_limit_bytes() if kept_bytes is None else kept_bytes
+        self.kept: KeptStages[torch.Tensor] = KeptStages(limit_bytes)
+        self.tokenizers: dict[Any, Any] = {}
+        self._sources: dict[Path, _Source] = {}
+        self._configs: dict[str, Any] = {}
+
+    def prepare(self, plan: MergePlan, sources: Mapping[str, Path]) -> PreparedMerge:
+        """Plans a merge: everything but the tensors themselves.
+
+        Args:
+            plan: The compiled merge.
+            sources: Alias to model folder, for every model of the plan.
+
+        Raises:
+            WorkFailed: This merge cannot be done (step ``merge``).
+            InMemoryUnavailable: Only the command can do it, or say that it cannot be done.
+        """
+        return PreparedMerge(self, plan, sources)
+
+    def source(self, folder: Path) -> _Source:
+        """A source model, opened once."""
+        if folder not in self._sources:
+            self._sources[folder] = _Source(folder)
+        return self._sources[folder]
+
+    def config(self, folder: Path, layers: StageLayers) -> Any:
+        """The configuration of an input as mergekit is to see it, read once."""
+        own = read_json(folder / CONFIG)
+        seen = input_config(own, layers)
+        key = json.dumps([str(folder), seen], sort_keys=True)
+        if key not in self._configs:
+            from transformers import AutoConfig
+
+            place = folder if seen == own else self.shells.config(seen, folder)
+            self._configs[key] = AutoConfig.from_pretrained(
+                place, trust_remote_code=self.options.trust_remote_code
+            )
+        return self._configs[key]
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A stage that mergekit has planned."""
+
+    stage: Stage
+    tasks: StageTasks
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all its tensors."""
+        return sum(spec.n_bytes for spec in self.tasks.specs.values())
+
+
+class PreparedMerge:
+    """One merge, planned.
+
+    Attributes:
+        shell: Folder with all files of the result but its weights; shared, never changed.
+        tensors: What the result holds, sorted by name.
+    """
+
+    def __init__(self, merger: Merger, plan: MergePlan, sources: Mapping[str, Path]) -> None:
+        limit_s = merger.options.timeout_s
+        self.merger = merger
+        self.plan = plan
+        self.sources = sources
+        self.deadline = None if limit_s is None else time.monotonic() + limit_s
+        self._options = mergekit_options(merger.options, plan.random_seed)
+        self._stages: dict[str, _Planned] = {}
+        self._shells: dict[str, Path] = {}
+        for stage in _needed(plan.stages):
+            try:
+                self._plan(stage)
+            except WorkFailed:
+                # The command would have merged the earlier stages by now, and failed there first.
+                self._replay()
+                raise
+        last = plan.stages[-1].name
+        self.shell = self._shells[last]
+        self.tensors: Mapping[str, TensorSpec] = self._stages[last].tasks.specs
+
+    def stream(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Merges: yields each tensor of the result once, in no order to rely on.
+
+        A tensor may be a view of a source file: copy it, and never write to it.
+
+        Raises:
+            WorkFailed: The merge failed, or a tensor holds NaN or infinity (after the last one).
+        """
+        try:
+            yield from self._merged(list(self._stages.values()))
+        except WorkFailed as error:
+            if error.reason in ("invalid", "non_finite"):
+                self._replay()
+            raise
+
+    def read(self, name: str, tensor: str) -> torch.Tensor:
+        """A tensor of a source model, by its name in the documents."""
+        return self.merger.source(self._folder(name)).read(tensor)
+
+    # -- planning -----------------------------------------------------------------------------
+
+    def _folder(self, name: str) -> Path:
+        if is_source(name):
+            return self.sources[name[len(SOURCE_PREFIX) :]]
+        return self._shells[name]
+
+    def _tensors(self, name: str) -> Mapping[str, TensorSpec]:
+        if is_source(name):
+            return self.merger.source(self._folder(name)).tensors
+        return self._stages[name].tasks.specs
+
+    def _plan(self, stage: Stage) -> None:
+        names = list(dict.fromkeys([*stage.inputs, *mentioned(stage.document)]))
+        folders = {name: self._folder(name) for name in names}
+        tensors = {name: self._tensors(name) for name in names}
+        layers = stage_layers(stage.document, {name: folders[name] for name in stage.inputs})
+        with explained(stage):
+            inputs = {
+                name: reference(name, folder, self.merger.config(folder, layers))
+                for name, folder in folders.items()
+            }
+            tasks = StageTasks(
+                stage.document, inputs, tensors, self._read_while_planning, self._options,
+                in_order=stage.document["merge_method"] in RANDOM_METHODS,
+                tokenizers=self.merger.tokenizers,
+            )  # fmt: skip
+        planned = _Planned(stage, tasks)
+        donors = file_donors(self.plan, stage, folders, layers, self.sources)
+        config = stage_config(donors, tasks.specs, layers, partial(self._equal, planned))
+        if not names_fit(tasks.specs, tensors, layers):
+            raise InMemoryUnavailable(
+                f"whether the result of stage {stage.name} loads is for transformers to say"
+            )
+        own = tasks.write_tokenizer if donors.own_tokenizer else None
+        made_from = list(folders.values()) if donors.own_tokenizer else []
+        self._shells[stage.name] = self.merger.shells.stage(config, donors, own, made_from)
+        self._stages[stage.name] = planned
+
+    def _read_while_planning(self, name: str, tensor: str) -> torch.Tensor:
+        if not is_source(name):
+            raise InMemoryUnavailable(f"{tensor} of stage {name} has to be converted by mergekit")
+        return self.read(name, tensor)
+
+    def _equal(self, last: _Planned, one: str, another: str) -> bool:
+        """Whether two tensors of a stage are equal bit for bit; they are made for this."""
+        import torch
+
+        run = _Run(self, [*self._stages.values(), last])
+        results = StageResults(last.tasks.graph, partial(run.make, last), {one: 1, another: 1})
+        first, second = results.read(one), results.read(another)
+        if (first.dtype, first.shape) != (second.dtype, second.shape):
+            return False
+        return torch.equal(first.view(torch.uint8), second.view(torch.uint8))
+
+    # -- execution ----------------------------------------------------------------------------
+
+    def _merged(self, stages: Sequence[_Planned]) -> Iterator[tuple[str, torch.Tensor]]:
+        """The tensors of the last of some stages."""
+        run = _Run(self, stages)
+        non_finite = []
+        for name in result_order({s.stage.name: s.tasks.graph for s in stages}):
+            tensor = run.make(stages[-1], name)
+            if not is_finite(tensor):
+                non_finite.append(name)
+            yield name, tensor
+        refuse_non_finite(Scan("", 0, 0, tuple(sorted(non_finite))))
+
+    def _replay(self) -> None:
+        """Merges all planned stages in the command's order, for what it would have said."""
+        stages = list(self._stages.values())
+        for n_stages in range(1, len(stages) + 1):
+            for _ in self._merged(stages[:n_stages]):
+                pass
+
+
+class _Run:
+    """One pass over a merge: generators at their start, no tensor made."""
+
+    def __init__(self, merge: PreparedMerge, stages: Sequence[_Planned]) -> None:
+        self._merge = merge
+        self._results: dict[str, StageResults[torch.Tensor]] = {}
+        self._draws: dict[str, AbstractContextManager[None]] = {}
+        uses = count_uses({planned.stage.name: planned.tasks.graph for planned in stages})
+        for planned in stages:
+            name, graph = planned.stage.name, planned.tasks.graph
+            kept = None
+            if planned is not stages[-1]:
+                kept = merge.merger.kept.stage(planned.stage.stage_key, planned.n_bytes)
+            make = partial(self._make_finite, planned)
+            self._results[name] = StageResults(graph, make, uses[name], kept)
+            random = graph.in_order
+            seed = merge.plan.random_seed
+            self._draws[name] = Draws(seed, planned.tasks.device) if random else nullcontext()
+
+    def make(self, planned: _Planned, name: str) -> torch.Tensor:
+        """Merges one tensor of a stage."""
+        deadline = self._merge.deadline
+        if deadline is not None and time.monotonic() > deadline:
+            raise _failure(planned.stage, "", timed_out=True)
+        with explained(planned.stage), self._draws[planned.stage.name]:
+            return planned.tasks.compute(name, self._read)
+
+    def _make_finite(self, planned: _Planned, name: str) -> torch.Tensor:
+        tensor = self.make(planned, name)
+        if not is_finite(tensor):
+            refuse_non_finite(Scan("", 0, 0, (name,)))
+        return tensor
+
+    def _read(self, name: str, tensor: str) -> torch.Tensor:
+        if is_source(name):
+            return self._merge.read(name, tensor)
+        return self._results[name].read(tensor)
+
+
+class _Source:
+    """A source model: its header, and its files mapped into memory."""
+
+    def __init__(self, folder: Path) -> None:
+        from safetensors import safe_open
+
+        self.tensors = read_tensors(folder)
+        files = {info.file for info in self.tensors.values()}
+        self._open: dict[Path, Any] = {file: safe_open(file, framework="pt") for file in files}
+        self._views: dict[str, torch.Tensor] = {}
+
+    def read(self, name: str) -> torch.Tensor:
+        """A view of the mapped file."""
+        if name not in self._views:
+            self._views[name] = self._open[self.tensors[name].file].get_tensor(name)
+        return self._views[name]
+
+
+class Draws:
+    """The random numbers of one stage: those of a process that was seeded for it alone.
+
+    Args:
+        seed: mergekit's ``--random-seed``.
+        device: Where mergekit computes.
+    """
+
+    def __init__(self, seed: int, device: str) -> None:
+        import torch
+
+        self._device = None if torch.device(device).type == "cpu" else torch.device(device)
+        self._states = [torch.Generator().manual_seed(seed).get_state()]
+        if self._device is not None:
+            self._states.append(torch.Generator(self._device).manual_seed(seed).get_state())
+        self._outside: list[torch.Tensor] = []
+
+    def __enter__(self) -> None:
+        self._outside = self._swap(self._states)
+
+    def __exit__(self, *_: object) -> None:
+        self._states = self._swap(self._outside)
+
+    def _swap(self, states: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        import torch
+
+        before = [torch.get_rng_state()]
+        torch.set_rng_state(states[0])
+        if self._device is not None:
+            of_device = getattr(torch, self._device.type)
+            before.append(of_device.get_rng_state(self._device))
+            of_device.set_rng_state(states[1], self._device)
+        return before
+
+
+def is_source(name: str) -> bool:
+    """Whether a name in a document is that of a source model, not of an earlier stage."""
+    return name.startswith(SOURCE_PREFIX)
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinity, in one pass and no memory."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    low, high = tensor.aminmax()  # NaN wins both
+    return bool(low.isfinite()) and bool(high.isfinite())
+
+
+@contextmanager
+def explained(stage: Stage) -> Iterator[None]:
+    """Turns what mergekit raises in a stage into the error that its command would end with."""
+    try:
+        yield
+    except (EvomergeError, MemoryError):
+        raise
+    except Exception as error:
+        text = "".join(traceback.format_exception_only(error))
+        raise _failure(stage, text) from error
+
+
+def _failure(stage: Stage, text: str, timed_out: bool = False) -> EvomergeError:
+    result = CommandResult(1, "", text, 0.0, timed_out)
+    return process_failure(result, f"mergekit failed in stage {stage.name}")
+
+
+def _needed(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages that the last one is made from, and itself, in order of execution."""
+    wanted = {stages[-1].name}
+    for stage in reversed(stages):
+        if stage.name in wanted:
+            wanted.update(stage.inputs)
+    return [stage for stage in stages if stage.name in wanted]
+
+
+def _kept_limit_bytes() -> int:
+    free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(_KEPT_LIMIT_BYTES, int(_KEPT_SHARE * free_bytes))
