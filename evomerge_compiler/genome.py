@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
@@ -173,7 +174,7 @@ class GenomeSpace:
         """The free genes by name."""
         return {gene.name: gene for gene in self.genes}
 
-    @property
+    @cached_property
     def coordinates(self) -> tuple[Coordinate, ...]:
         """Every scalar of every free gene, active or not, in order; length ``n_coordinates``."""
         return tuple(Coordinate(gene, path) for gene in self.genes for path in self._paths(gene))

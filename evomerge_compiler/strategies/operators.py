@@ -9,7 +9,7 @@ import numpy as np
 
 from evomerge_compiler.candidate import CandidateId, Lineage, Origin, Proposal, genome_hash
 from evomerge_compiler.gene_units import from_unit, to_unit
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace
+from evomerge_compiler.genome import Gene, Genome, GenomeSpace, initial_value
 from evomerge_compiler.yamlio import Scalar
 
 # How far blend crossover reaches beyond the parents, as a share of their distance.
@@ -174,12 +174,14 @@ Flat = Sequence[Scalar]
 
 def both_complete(space: GenomeSpace, one: Genome, two: Genome) -> tuple[Flat, Flat]:
     """Both as flat values; where one has no value it takes the other's, so it has no say."""
-    start = space.complete(space.initial())
-    rows = list(zip(space.flatten(one), space.flatten(two), start, strict=True))
-    return (
-        [a if a is not None else b if b is not None else c for a, b, c in rows],
-        [b if b is not None else a if a is not None else c for a, b, c in rows],
-    )
+    first: list[Scalar] = []
+    second: list[Scalar] = []
+    both = zip(space.coordinates, space.flatten(one), space.flatten(two), strict=True)
+    for coordinate, a, b in both:
+        spare = initial_value(coordinate) if a is None and b is None else None
+        first.append(a if a is not None else b if b is not None else spare)
+        second.append(b if b is not None else a if a is not None else spare)
+    return first, second
 
 
 def _uniform(genes: Sequence[Gene], a: Flat, b: Flat, random: np.random.Generator) -> list[Scalar]:
