@@ -14,6 +14,7 @@ Row = dict[str, Any]
 _QUESTIONS = ("question", "problem", "Problem")
 _ANSWERS = ("final_answer", "answer_number", "answer", "Answer")
 _DOLLAR = re.compile(r"(?<!\\)\$")
+_E_NOTATION = re.compile(r"(?<=\d)[eE]\+?(-?\d+)")
 
 
 def prompt(row: Row) -> str:
@@ -46,4 +47,6 @@ def score(row: Row, results: Sequence[str]) -> dict[str, float]:
     # Some references are no formulas ("x > 8 or x < 2", two equations): the same words are right.
     box = last_box(visible(results[0]))
     same = box is not None and _DOLLAR.sub("", box).split() == gold.split()
-    return {"exact_match": float(same or equal(results[0], gold))}
+    # A fifth of minerva_math's references are written 4.5e33, which in LaTeX is a product with e.
+    forms = dict.fromkeys((gold, _E_NOTATION.sub(r" \\times 10^{\1}", gold)))
+    return {"exact_match": float(same or any(equal(results[0], form) for form in forms))}
