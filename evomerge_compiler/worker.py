@@ -1,28 +1,60 @@
-"""What runs inside a worker process: one merge, or one evaluation with a session that stays.
+"""What runs inside a worker process: one merge, one evaluation, or both without a disk between.
 
-Workers import torch and lm-eval once and keep tasks, tokenised prompts and the model's buffers
-between candidates. Everything here is called by name through a worker pool.
+Workers import torch, mergekit and lm-eval once and keep sources, tasks, tokenised prompts and the
+model's buffers between candidates. Everything here is called by name through a worker pool.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evomerge_compiler.candidate import Scores
 from evomerge_compiler.evaluation.spec import EvaluationPlan
-from evomerge_compiler.evaluation.split import Split
+from evomerge_compiler.executors.base import Split
 from evomerge_compiler.merging.cli import MergedModel, run_plan
 from evomerge_compiler.merging.options import MergeOptions
+from evomerge_compiler.merging.weights import TensorsHash
+from evomerge_compiler.process_pool import announce
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from evomerge_compiler.compiler import MergePlan
     from evomerge_compiler.evaluation.lm_eval import Session
+    from evomerge_compiler.merging.in_memory import Merger, PreparedMerge
 
 _sessions: dict[str, Session] = {}
+_mergers: dict[tuple[Path, MergeOptions], Merger] = {}
+# mergekit looks at its own limit between tensors; the worker is killed when that does not help.
+MERGE_SLACK_S = 60.0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of a candidate that was merged and scored in one go.
+
+    Attributes:
+        scores: By split, with the hash of the merged tensors.
+        merge_s: Seconds from the plan to the loaded model.
+        evaluate_s: Seconds of the scoring.
+    """
+
+    scores: dict[Split, Scores]
+    merge_s: float
+    evaluate_s: float
+
+
+@dataclass(frozen=True)
+class NotInMemory:
+    """Why a plan can be merged by the command only."""
+
+    reason: str
 
 
 def merge_plan(
@@ -52,6 +84,88 @@ def score_model(
     started = time.monotonic()
     scores = {split: session.score(folder, split, identity=identity) for split in splits}
     return scores, time.monotonic() - started
+
+
+def merge_and_score(
+    plan: MergePlan,
+    sources: Mapping[str, Path],
+    evaluation: EvaluationPlan,
+    splits: Sequence[Split],
+    work: Path,
+    options: MergeOptions,
+) -> Scored | NotInMemory:
+    """Merges one candidate into the resident model and scores it; only text is written.
+
+    Args:
+        plan: The compiled merge.
+        sources: Alias to model folder.
+        evaluation: How it is scored; no task of it may be an external command.
+        splits: Which items; each gives its own scores.
+        work: Folder for the text files of models.
+        options: How mergekit runs; its time limit holds for the merge and for the scoring.
+
+    Raises:
+        WorkFailed: The merge or the evaluation failed.
+    """
+    session = _session(evaluation)
+    limit_s = options.timeout_s
+    announce("merge", None if limit_s is None else limit_s + MERGE_SLACK_S)
+    from evomerge_compiler.merging.in_memory import InMemoryUnavailable
+
+    started = time.monotonic()
+    try:
+        weights = _HashedWeights(_merger(work, options).prepare(plan, sources))
+        session.load(weights)
+    except InMemoryUnavailable as error:
+        return NotInMemory(error.message)
+    loaded = time.monotonic()
+    announce("evaluate", limit_s)
+    scores = {
+        split: replace(
+            session.score_loaded(split, identity=plan.merge_key), weights=weights.tensors_sha256
+        )
+        for split in splits
+    }
+    return Scored(scores, loaded - started, time.monotonic() - loaded)
+
+
+class _HashedWeights:
+    """A merge whose tensors are hashed as they pass: the same hash as of its files.
+
+    The hash is computed beside the copying: it needs no interpreter.
+    """
+
+    def __init__(self, merge: PreparedMerge) -> None:
+        self.shell = merge.shell
+        self.tensors = merge.tensors
+        self._merge = merge
+        self._digest = TensorsHash()
+
+    @property
+    def tensors_sha256(self) -> str:
+        """The hash of the tensors that were streamed."""
+        return self._digest.hexdigest()
+
+    def stream(self) -> Iterator[tuple[str, Tensor]]:
+        """See :class:`evomerge_compiler.evaluation.model_weights.Weights`."""
+        from evomerge_compiler.merging.in_memory import add_tensor
+
+        self._digest = TensorsHash()
+        with ThreadPoolExecutor(1) as hasher:
+            for name, tensor in self._merge.stream():
+                hashed = hasher.submit(add_tensor, self._digest, name, tensor)
+                yield name, tensor
+                hashed.result()  # before the next merge may use the memory again
+
+
+def _merger(work: Path, options: MergeOptions) -> Merger:
+    """The merger of a worker, which keeps the sources of its merges."""
+    from evomerge_compiler.merging.in_memory import Merger
+
+    if (work, options) not in _mergers:
+        _mergers.clear()
+        _mergers[work, options] = Merger(work, options)
+    return _mergers[work, options]
 
 
 def _session(evaluation: EvaluationPlan) -> Session:

@@ -37,10 +37,10 @@ from evomerge_compiler.events import Observer
 )
 @click.option(
     "--executor",
-    type=click.Choice(["cli"]),
-    default="cli",
+    type=click.Choice(["warm", "cli"]),
+    default="warm",
     show_default=True,
-    help="How candidates are merged: cli runs mergekit-yaml for each stage.",
+    help="How candidates are merged: warm, in memory; cli, by mergekit-yaml and the disk.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(

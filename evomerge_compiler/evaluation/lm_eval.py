@@ -68,6 +68,7 @@ class Session:
         self.resident = resident.ResidentModel(plan)
         self._tasks: dict[_Asked, list[LoadedTask]] = {}
         self._requests_for: str | None = None
+        self._folder: Path | None = None
         asked = [task for task in plan.tasks if not task.external]
         if asked:
             loader = task_files.TaskLoader(plan)
@@ -97,7 +98,12 @@ class Session:
                 out, or judging an answer failed.
             RecipeError: A metric does not exist, or is better when lower.
         """
-        evaluation = self.evaluate(model, split, identity=identity)
+        self.load(model)
+        return self.score_loaded(split, identity=identity)
+
+    def score_loaded(self, split: Split = "search", *, identity: str = "") -> Scores:
+        """Like :meth:`score`, of the model that :meth:`load` was given last."""
+        evaluation = self._evaluate(split, identity)
         for task in self.plan.tasks:
             for result in evaluation.tasks[task.domain]:
                 if not result.higher_is_better.get(task.metric, True):
@@ -112,8 +118,10 @@ class Session:
         self, model: Path | Weights, split: Split = "all", *, identity: str = ""
     ) -> Evaluation:
         """Like :meth:`score`, with all metrics, answers and configurations kept."""
-        if self._tasks:
-            self.load(model)
+        self.load(model)
+        return self._evaluate(split, identity)
+
+    def _evaluate(self, split: Split, identity: str) -> Evaluation:
         done: dict[_Asked, tuple[TaskResult, ...]] = {}
         if self._tasks:
             done = self._run(split)
@@ -122,9 +130,9 @@ class Session:
         tasks: dict[str, tuple[TaskResult, ...]] = {}
         for task in self.plan.tasks:
             if task.external:
-                if not isinstance(model, Path):
+                if self._folder is None:
                     raise TypeError(f"{task.domain}: a command needs the model in a folder")
-                scores[task.domain] = command.score(task, model, split, self.plan)
+                scores[task.domain] = command.score(task, self._folder, split, self.plan)
                 tasks[task.domain] = ()
                 continue
             results = done[task.asked]
@@ -164,6 +172,9 @@ class Session:
         Raises:
             WorkFailed: As :meth:`score`.
         """
+        self._folder = model if isinstance(model, Path) else None
+        if not self._tasks:
+            return  # only programs judge it, and they read its folder
         self.resident.load(model)
         # Only a chat template makes prompts depend on the model.
         key = self.resident.tokenizer_key if self.plan.apply_chat_template else "text"

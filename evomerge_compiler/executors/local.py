@@ -24,9 +24,6 @@ from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.process_pool import WorkerPool
 from evomerge_compiler.processes import worker_environment
 
-# mergekit ends by itself at the limit; its worker is killed only when that does not help.
-_MERGE_SLACK_S = 60.0
-
 
 @dataclass(frozen=True)
 class LocalSettings:
@@ -100,8 +97,12 @@ class LocalExecutor(Executor):
             folder = self._folder(job.model)
             scores, seconds = yield self._evaluate(folder, job)
             return JobResult(scores, evaluate_s=seconds)
+        return (yield from self._candidate(index, job))
+
+    def _candidate(self, index: int, job: Job) -> Work:
+        """Merges a candidate to disk, scores it, and removes it."""
         assert job.plan is not None
-        sources = {alias: self._folder(model) for alias, model in job.plan.models.items()}
+        sources = self._sources(job.plan)
         out = self.settings.work / "candidates" / candidate_folder(index, job.label)
         try:
             merged = yield self._merge(job.plan, sources, out)
@@ -118,13 +119,20 @@ class LocalExecutor(Executor):
 
     def _merge(self, plan: MergePlan, sources: Mapping[str, Path], out: Path) -> Step:
         limit_s = self.settings.timeout_s
-        options = replace(self.settings.merge, timeout_s=limit_s, offline=self.settings.offline)
+        args = (plan, sources, self.settings.work, out, self._merge_options())
+        kill_s = None if limit_s is None else limit_s + worker.MERGE_SLACK_S
+        return Step("merge", worker.merge_plan, args, kill_s)
+
+    def _merge_options(self) -> MergeOptions:
+        settings = self.settings
+        options = replace(settings.merge, timeout_s=settings.timeout_s, offline=settings.offline)
         if options.cuda is None and options.device is None:
             # Asked here, once: a worker would have to ask again after each restart.
             options = replace(options, cuda=gpu_available())
-        args = (plan, sources, self.settings.work, out, options)
-        kill_s = None if limit_s is None else limit_s + _MERGE_SLACK_S
-        return Step("merge", worker.merge_plan, args, kill_s)
+        return options
+
+    def _sources(self, plan: MergePlan) -> dict[str, Path]:
+        return {alias: self._folder(model) for alias, model in plan.models.items()}
 
     def _evaluate(self, folder: Path, job: Job) -> Step:
         args = (self.evaluation, folder, job.splits, identity(job))
