@@ -267,47 +267,6 @@ def number_bases(rng: random.Random) -> Question:
     )  # fmt: skip
 
 
-@family(difficulty=2, repair=True)
-def step_sequence(rng: random.Random) -> Question:
-    a, b, half = rng.choice(((3, 1, 2), (1, 3, 2), (3, 5, 2), (1, 1, 2), (2, 1, 3), (5, 1, 2)))
-    limit = rng.choice((10, 20, 30))
-    form = rng.choice(("steps", "list", "largest"))
-    head = {
-        "steps": "the number of steps until the value is 1",
-        "list": "the list of all values from `n` to 1, both included",
-        "largest": "the largest value that occurs from `n` to 1, both included",
-    }[form]
-    over = {"steps": "-1", "list": "[]", "largest": "-1"}[form]
-    odd = f"{a} * n + {b}" if a > 1 else f"n + {b}"
-    if half == 2:
-        step = f"an even value n is followed by n divided by 2, and an odd one by {odd}"
-    else:
-        step = f"a value n divisible by 3 is followed by n divided by 3, any other one by {odd}"
-    result = {"steps": "len(values) - 1", "list": "values", "largest": "max(values)"}[form]
-    return Question(
-        name={"steps": "count_steps", "list": "all_values", "largest": "peak"}[form],
-        arguments="n: int",
-        returns="list[int]" if form == "list" else "int",
-        task=f"A sequence begins with the positive number `n`: {step}. Return {head}.",
-        rules=[f"If 1 is not reached after {limit} steps, return "
-               f"{'an empty list' if form == 'list' else over}."],
-        body=code("""
-            values = [n]
-            while values[-1] != 1:
-                if len(values) > $limit:
-                    return $over
-                last = values[-1]
-                values.append(last // $half if last % $half == 0 else $odd)
-            return $result
-            """, limit=limit, over=over, half=half, result=result,
-            odd=odd.replace("n", "last")),
-        calls=each(*([6, 10, 5] if (a, b) != (3, 5) else [4, 8, 16]), 1, 2, 3, 4 if b != 5 else 6,
-                   7, 9, 11, 17, 27, 32, 64, 81, 12, 13, 1024),
-        bugs=[(f"last // {half}", f"last // {half} + 1"), ("values = [n]", "values = [n, n]"),
-              (f"% {half} == 0", f"% {half} != 0")],
-    )  # fmt: skip
-
-
 @family(difficulty=3)
 def give_change(rng: random.Random) -> Question:
     coins = rng.choice(
@@ -397,6 +356,7 @@ def share_amount(rng: random.Random) -> Question:
             [999, [10, 20, 30, 40]],
             [10, [1]],
             [5, [2, 2, 2, 2, 2, 2]],
+            [30, [1, 1, 2]],
         ]
     else:
         args, zero = "cents: int, people: int", "If `people` is 0 or less, return an empty list."
@@ -413,7 +373,7 @@ def share_amount(rng: random.Random) -> Question:
         )
         head = "if people <= 0:\n    return []\nshares = [cents // people] * people"
         calls = [[100, 3], [1234, 5], [77, 4], [0, 2], [5, 0], [9, -1], [2, 3], [10, 1], [999, 7],
-                 [60, 6], [101, 10]]  # fmt: skip
+                 [60, 6], [101, 10], [40, 5]]  # fmt: skip
     if least:
         rules.append(f"If anybody would get fewer than {least} cents, return an empty list.")
     index = "i" if who == "first" else "-1 - i"

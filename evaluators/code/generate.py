@@ -7,12 +7,18 @@ from pathlib import Path
 
 # Imported for the families that they register, in the order in which they are written.
 import families_algorithms  # noqa: F401
+import families_checks  # noqa: F401
+import families_choices  # noqa: F401
+import families_codes  # noqa: F401
 import families_constructs  # noqa: F401
 import families_formats  # noqa: F401
 import families_lists  # noqa: F401
+import families_loops  # noqa: F401
 import families_numbers  # noqa: F401
 import families_parsing  # noqa: F401
 import families_records  # noqa: F401
+import families_sequences  # noqa: F401
+import families_tables  # noqa: F401
 import families_text  # noqa: F401
 from questions import FAMILIES, Family, mending, writing
 

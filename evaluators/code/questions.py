@@ -112,7 +112,10 @@ def writing(question: Question) -> Item | None:
         return None
     rng = random.Random(question.source + question.task)
     shown = rng.randrange(EXAMPLES)
-    layout = rng.choice((_plain, _docstring, _listed, _wanted))
+    layouts = [_plain, _docstring, _listed]
+    if question.task.startswith("Return"):
+        layouts.append(_wanted)
+    layout = rng.choice(layouts)
     prompt = layout(question, _call(question, shown), repr(expected[shown]), rng)
     return _item(question, prompt, expected)
 
