@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from evomerge_compiler import recipe, templates
 from evomerge_compiler.compiler import compile_recipe, gather, rendering
 from evomerge_compiler.compiler.gene_effects import dead_genes
 from evomerge_compiler.errors import ErrorList
+from evomerge_compiler.evaluation.presets import warn_of_benchmarks
+from evomerge_compiler.evaluation.spec import plan_evaluation
+from evomerge_compiler.evaluation.task_index import local_tasks
 from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.strategies.factory import build
@@ -302,39 +304,20 @@ def test_a_path_that_may_change_the_depth_says_so(words: str, n_layers: int) -> 
     assert bool(plan.notes) == plan.depth_changed
 
 
-@pytest.mark.parametrize("name", MERGES)
-def test_zoo_recipes_score_with_tasks_that_are_there(name: str) -> None:
-    there = {}
-    for path in sorted((REPOSITORY / "evaluators").glob("*/*.yaml")):
-        loader: Any = type("Loose", (yaml.SafeLoader,), {})
-        loader.add_multi_constructor("!", lambda *_: None)
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-        if isinstance(data.get("task"), str):
-            there[data["task"]] = [m["metric"] for m in data.get("metric_list", [])]
-    evaluation = load(name).evaluation
-    assert evaluation is not None
-    for domain, task in evaluation.tasks.items():
-        assert task.metric in there.get(task.task, []), domain
-    assert sum(task.weight for task in evaluation.tasks.values()) == pytest.approx(1.0)
-
-
-def test_stock_tasks_are_there() -> None:
-    import lm_eval
-
-    folder = Path(lm_eval.__file__).parent / "tasks"
-    evaluation = load("qwen-1.5b").evaluation
-    assert evaluation is not None
-    for task in evaluation.tasks.values():
-        found = sorted(folder.glob(f"**/{task.task}.yaml"), key=lambda p: len(p.parts))
-        assert found, task.task
-        family = "".join(
-            p.read_text(encoding="utf-8")
-            for p in [*found[0].parent.iterdir()]
-            if p.is_file() and p.suffix in (".yaml", ".py", "")
-        )
-        assert task.filter in ("none",) or task.filter in family
-        # pass_at_k writes "pass@1"; all others are named in the file.
-        assert task.metric.replace("pass@1", "pass_at_k") in family
+@pytest.mark.parametrize("name", NAMES)
+def test_recipes_score_with_tasks_that_are_there(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = load(name)
+    assert loaded.evaluation is not None
+    plan = plan_evaluation(loaded.evaluation, folder=loaded.folder, document=loaded.document)
+    local = local_tasks([Path(path) for path in plan.include_paths])
+    assert plan.offline
+    for task in plan.tasks:
+        assert task.task in local and task.metric, task.domain
+    assert sum(plan.weights.values()) == pytest.approx(1.0)
+    warn_of_benchmarks(loaded.evaluation, loaded.document)
+    assert not caplog.records, "no shipped recipe searches on a public benchmark"
 
 
 def test_the_large_recipe_compiles_where_no_model_is() -> None:
