@@ -11,7 +11,7 @@ import json
 import unicodedata
 from typing import Any
 
-from evomerge_compiler.scoring import translations
+from evomerge_compiler.scoring import language_names, short_answers, translations
 from evomerge_compiler.scoring.answers import visible
 
 Row = dict[str, Any]
@@ -46,6 +46,60 @@ def score_translation(row: Row, results: list[str]) -> dict[str, float]:
         "correct": float(verdict.chrf >= _GOOD_IN.get(code, _GOOD)),
         "right_language": float(verdict.right_language),
     }
+
+
+def score_question_answering(row: Row, results: list[str]) -> dict[str, float]:
+    """Looks for the fact that was asked for, in the language that was asked for.
+
+    Accents may be missing. A second weekday, town, name or number beside the right one is
+    no answer.
+
+    Args:
+        row: The item, with `accepted` and `others`, which is empty where a number is asked for.
+        results: One generated text.
+
+    Returns:
+        `score` and `correct`: 1 where the answer is given.
+    """
+    accepted, others = json.loads(row["accepted"]), json.loads(row["others"])
+    if others:
+        return _verdict(short_answers.says(results[0], accepted, others))
+    return _verdict(short_answers.gives_figures(results[0], accepted))
+
+
+def score_conventions(row: Row, results: list[str]) -> dict[str, float]:
+    """Looks for one of the accepted forms, read as the item's `form` says.
+
+    Args:
+        row: The item, with `accepted`, `form` and `prompt`, whose figures may be repeated.
+        results: One generated text.
+
+    Returns:
+        `score` and `correct`: 1 where the form is right.
+    """
+    accepted, text = json.loads(row["accepted"]), results[0]
+    if row["form"] == "script":
+        return _verdict(short_answers.same_script(text, accepted))
+    read = short_answers.gives_words if row["form"] == "words" else short_answers.gives_figures
+    return _verdict(read(text, accepted, row["prompt"]))
+
+
+def score_language_id(row: Row, results: list[str]) -> dict[str, float]:
+    """Looks for the English names of the languages that were asked for, in their order.
+
+    Args:
+        row: The item, with `languages`.
+        results: One generated text.
+
+    Returns:
+        `score` and `correct`: 1 where these languages are named and no others.
+    """
+    languages = json.loads(row["languages"])
+    return _verdict(language_names.named(results[0], len(languages)) == languages)
+
+
+def _verdict(right: bool) -> dict[str, float]:
+    return {"score": float(right), "correct": float(right)}
 
 
 def _composed(text: str) -> str:

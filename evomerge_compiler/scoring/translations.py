@@ -25,7 +25,7 @@ _READ_CHARS = 20_000
 _PIECES = 50
 
 _LINE_MARK = re.compile(r"^(?:[#>*•-]+\s+|\d{1,2}[.)]\s+|[*_#]+)+|[*_]+$")
-_LABEL = re.compile(r"^[^:：.!?。！？]{1,80}(?::(?=\s|$|[*_\"«„“「])|：)[*_]*\s*")
+_LABEL = re.compile(r"^[^:：]{1,80}(?::(?=\s|$|[*_\"«„“「])|：)[*_]*\s*")
 _NOTE = re.compile(
     r"^[*_(\[（]*(?:note|explanation|breakdown|literal|alternative|romani[sz]ation|pronunciation|pinyin|"
     r"transliteration|remarque|hinweis|anmerkung|nota|osservazione|注|注意|注释|说明|解释|備考|補足|説明|"
@@ -98,7 +98,7 @@ def _paragraphs(text: str, code: str) -> list[list[str]]:
 
 
 def _pieces(line: str) -> list[str]:
-    """What a line offers: its quotations where it has some, else its sides of an arrow or slash."""
+    """What a line offers: its quotations, if any, else the sides of an arrow or a slash."""
     quoted = ["".join(match) for match in _QUOTED.findall(line)]
     sides = quoted or _ARROW.split(_LABEL.sub("", line))
     return [_without_brackets(side) for side in sides if side.strip()]
@@ -131,6 +131,6 @@ def _several(pieces: list[str]) -> bool:
 
 @functools.cache
 def _metric() -> Any:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
