@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from lexicon import CITIES
+from lexicon import CITIES, dealt
 from tasks import ITEMS_PER_FAMILY, family
 from themes import Record, course, nested, other_value, records, shop, travel
 from writers import as_compact_json, as_json, fence
@@ -185,7 +185,8 @@ def yaml_type(rng: random.Random) -> Item:
     """Which type a scalar has depends on quotes and on the version of YAML."""
     keys = rng.sample(_TYPED_KEYS, 6)
     types = rng.sample(list(_TYPED), 6)
-    asked, kind = rng.choice(list(zip(keys, types, strict=True)))
+    kind = dealt(rng, "types", list(_TYPED))
+    asked = keys[types.index(kind)]
     lines = [
         f"{key}: {rng.choice(_TYPED[type_])}".rstrip()
         for key, type_ in zip(keys, types, strict=True)

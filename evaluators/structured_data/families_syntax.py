@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
 
-from lexicon import CITIES, people
+from lexicon import CITIES, dealt, people
 from tasks import ITEMS_PER_FAMILY, family
 from themes import Record, nested, records, rows, service
 from writers import as_csv, as_json, as_markdown, as_yaml, cell, fence
@@ -82,7 +82,7 @@ _WRITERS: dict[str, Callable[[list[Record]], str]] = {
 def recognise(rng: random.Random) -> Item:
     """One of nine formats; their order in the prompt changes."""
     names = list(_WRITERS)
-    name = rng.choice(names)
+    name = dealt(rng, "formats", list(_WRITERS))
     rng.shuffle(names)
     block = fence("", _WRITERS[name](records(rng, 2)))
     options = ", ".join(names[:-1]) + " or " + names[-1]
@@ -127,7 +127,7 @@ def _broken_line(rng: random.Random, line: str) -> str | None:
 @family("syntax", difficulty=4, items=ITEMS_PER_FAMILY)
 def pick_valid(rng: random.Random) -> Item | None:
     """One of four texts is valid JSON, the others have one error each."""
-    texts, number = [], rng.randint(1, 4)
+    texts, number = [], dealt(rng, "numbers", (1, 2, 3, 4))
     for place in range(1, 5):
         record = dict(rng.sample(list(records(rng, 1)[0].items()), 3))
         lines = as_json(record).split("\n")
@@ -179,7 +179,7 @@ def json_error_line(rng: random.Random) -> Item | None:
 def csv_error_line(rng: random.Random) -> Item:
     """The line with a cell too many or too few."""
     found = rows(records(rng, 9))
-    at = rng.randint(1, 9)
+    at = dealt(rng, "lines", range(1, 10))
     line = [cell(value) for value in found[at]]
     place = rng.randrange(len(line))
     if rng.random() < 0.5:

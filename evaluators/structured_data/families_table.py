@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from lexicon import CITIES, goods, people
+from lexicon import CITIES, dealt, goods, people
 from tasks import ITEMS_PER_FAMILY, family
 from themes import RECORDS, Record, records, rows
 from writers import as_csv, as_fixed_width, as_html, as_markdown, cell, fence
@@ -25,7 +25,7 @@ _FORMATS: tuple[tuple[str, Callable[[Any], str]], ...] = (
 
 
 def _drawn(rng: random.Random, found: list[Record]) -> str:
-    language, write = rng.choice(_FORMATS)
+    language, write = dealt(rng, "formats", _FORMATS)
     return fence(language, write(rows(found)))
 
 
@@ -68,7 +68,7 @@ _NAMED = {"stock": "item", "staff": "name", "trips": "trip", "books": "title",
 
 def _themed(rng: random.Random, count: int) -> tuple[str, list[Record]]:
     """The naming column and the records of a theme."""
-    theme = rng.choice(list(_NAMED))
+    theme = dealt(rng, "themes", list(_NAMED))
     return _NAMED[theme], RECORDS[theme](rng, count)
 
 

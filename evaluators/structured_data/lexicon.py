@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 # Given name and family name; any two fit together well enough for an invented person.
 GIVEN = (
@@ -101,3 +104,21 @@ def code(rng: random.Random) -> str:
     """Digits that are an identifier, with a zero in front: 0 to 7 only, so that every YAML
     reader of either version agrees that they need quotes."""
     return "0" + "".join(rng.choice("01234567") for _ in range(rng.choice((2, 3, 4))))
+
+
+_Option = TypeVar("_Option")
+_DECKS: WeakKeyDictionary[random.Random, dict[str, list[int]]] = WeakKeyDictionary()
+
+
+def dealt(rng: random.Random, name: str, options: Sequence[_Option]) -> _Option:
+    """One of the options; each comes once before any comes again, so that answers are balanced.
+
+    Args:
+        rng: The source; its decks live as long as it does.
+        name: Of the deck.
+        options: What is in it, always the same.
+    """
+    deck = _DECKS.setdefault(rng, {}).setdefault(name, [])
+    if not deck:
+        deck.extend(rng.sample(range(len(options)), len(options)))
+    return options[deck.pop()]

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from lexicon import CITIES, COMPANIES, DEPARTMENTS, code, date, goods, people, person
+from lexicon import CITIES, COMPANIES, DEPARTMENTS, code, date, dealt, goods, people, person
 
 Record = dict[str, Any]
 
@@ -89,7 +89,7 @@ RECORDS: dict[str, Callable[[random.Random, int], list[Record]]] = {
 
 def records(rng: random.Random, count: int) -> list[Record]:
     """Records of some theme."""
-    return rng.choice(list(RECORDS.values()))(rng, count)
+    return dealt(rng, "records", list(RECORDS.values()))(rng, count)
 
 
 def rows(found: list[Record]) -> list[list[Any]]:
@@ -181,7 +181,7 @@ NESTED: tuple[Callable[[random.Random], Record], ...] = (service, travel, course
 
 def nested(rng: random.Random) -> Record:
     """A nested document of some theme."""
-    return rng.choice(NESTED)(rng)
+    return dealt(rng, "nested", NESTED)(rng)
 
 
 # Other values for strings and nulls, by their key.

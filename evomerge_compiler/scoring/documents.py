@@ -223,18 +223,20 @@ def _tsv(text: str) -> list[list[str]]:
 
 
 def _yaml(text: str) -> Any:
+    # Events come one by one, so that nesting is refused before libyaml has read on: its time
+    # grows with the square of the depth.
+    events = yaml.parse(text, Loader=_LOADER)
     try:
-        events = [
-            event
-            for event in yaml.parse(text, Loader=_LOADER)
-            if not isinstance(event, (yaml.StreamStartEvent, yaml.StreamEndEvent))
-        ]
+        next(events)
+        if not isinstance(next(events), yaml.DocumentStartEvent):
+            raise ValueError("there is no YAML document")
+        value = _node(next(events), events, {}, MAX_DEPTH)
+        next(events)
+        if not isinstance(next(events), yaml.StreamEndEvent):
+            raise ValueError("there is more than one YAML document")
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    if sum(isinstance(event, yaml.DocumentStartEvent) for event in events) != 1:
-        raise ValueError("expected one YAML document")
-    stream = iter(events[1:])
-    return _node(next(stream), stream, {}, MAX_DEPTH)
+    return value
 
 
 def _node(event: Any, events: Iterator[Any], anchors: dict[str, Any], depth: int) -> Any:
@@ -245,6 +247,8 @@ def _node(event: Any, events: Iterator[Any], anchors: dict[str, Any], depth: int
         if event.anchor not in anchors:
             raise ValueError(f"*{event.anchor} names nothing before it")
         return anchors[event.anchor]
+    if event.tag not in _TAGS:
+        raise ValueError(f"the tag {event.tag} is not read")
     value: Any
     if isinstance(event, yaml.ScalarEvent):
         value = _scalar(event)
@@ -263,6 +267,8 @@ def _node(event: Any, events: Iterator[Any], anchors: dict[str, Any], depth: int
     return value
 
 
+# A tag may say that plain text is text; others would only repeat what is seen, or run code.
+_TAGS = {None, "!", "tag:yaml.org,2002:str"}
 _CORE = (
     (re.compile(r"|~|null|Null|NULL"), lambda _: None),
     (re.compile(r"true|True|TRUE"), lambda _: True),
@@ -276,11 +282,7 @@ _CORE = (
 
 
 def _scalar(event: Any) -> Any:
-    if event.tag is not None:
-        if event.tag in ("tag:yaml.org,2002:str", "!"):
-            return event.value
-        raise ValueError(f"the tag {event.tag} is not read")
-    if not event.implicit[0]:  # quoted
+    if not event.implicit[0]:  # quoted, or tagged as text
         return event.value
     for shape, read in _CORE:
         if shape.fullmatch(event.value):

@@ -190,7 +190,7 @@ _MARKED = re.compile(r"\banswer\s*(?:is\b|:|=)\s*:?", re.IGNORECASE)
 # Groups of three digits may be parted by commas; 12,5 and 1.2.3 are no numbers.
 # The digits are bounded, since they are read as numbers of any size.
 _NUMBER = re.compile(
-    r"(?<![\w.,-])[-+]?(?:\d{1,3}(?:,\d{3}){1,9}|\d{1,30})(?:\.\d{1,30})?(?![.,]?\d)(?!\w*-\d)"
+    r"(?<![\w.,/-])[-+]?(?:\d{1,3}(?:,\d{3}){1,9}|\d{1,30})(?:\.\d{1,30})?(?![.,/]?\d)(?!\w*-\d)"
 )
 
 
@@ -247,7 +247,7 @@ def _parts(lines: list[str], pattern: re.Pattern[str]) -> Iterator[str]:
 
 def _any_of(choices: Sequence[str]) -> re.Pattern[str]:
     longest_first = sorted({_folded(choice) for choice in choices}, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+    return re.compile(rf"(?<![\w/-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w/-]|\.\w)")
 
 
 def _undecorated(line: str) -> str:
