@@ -90,7 +90,8 @@ def contenders_of(recipe: Recipe, ending: Ending) -> tuple[list[Contender], dict
         without[UNIFORM] = f"invalid: {error.message}"
     if ending.best is not None:
         plan = compile_recipe(recipe, genome=ending.best.genome)
-        out.append(Contender(WINNER, Job(WINNER, plan=plan, splits=SPLITS)))
+        job = Job(WINNER, plan=plan, splits=SPLITS, genome=ending.best.genome)
+        out.append(Contender(WINNER, job))
     return out, without
 
 

@@ -215,7 +215,7 @@ class Evolution:
             plan = self._compile(candidate)
             if plan is None or self._is_done(candidate):
                 continue
-            job = Job(str(candidate.id), plan=plan)
+            job = Job(str(candidate.id), plan=plan, genome=candidate.genome)
             key = self.executor.eval_key(job, "search")
             if key in self.history.known:
                 self._commit(candidate, *self.history.known[key], reused=True)
@@ -267,7 +267,7 @@ class Evolution:
             self._announce(candidate, failure=result.failure, result=result)
             return
         scores = result.scores["search"]
-        value = fit.fitness(scores, self.shares)
+        value = fit.fitness(scores, self.shares, self.search.objectives)
         self._commit(candidate, scores, value, reused=reused, result=result)
 
     def _commit(

@@ -26,6 +26,7 @@ from evomerge_compiler.recipe_schema import (
     MergeFile,
     ModelSpec,
     SearchSpec,
+    SimulationSpec,
 )
 from evomerge_compiler.templates import Template
 from evomerge_compiler.yamlio import Document
@@ -57,6 +58,7 @@ class Recipe:
         seed: The one seed every random draw comes from.
         document: The file as read, for places.
         folder: What relative paths in the file are relative to.
+        simulation: What stands in for models when the search is simulated.
     """
 
     kind: Literal["experiment", "merge"]
@@ -79,6 +81,7 @@ class Recipe:
     seed: int
     document: Document = field(repr=False)
     folder: Path
+    simulation: SimulationSpec = field(default_factory=SimulationSpec)
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
@@ -241,7 +244,8 @@ class _Builder:
                 hint = f"it is looked for in {self.folder}"
                 self.problems.append(self.error(message, ("seeds", index), hint))
             seeds.append(path)
-        return self.build(file, "experiment", file.evaluation, file.search, tuple(seeds))
+        built = self.build(file, "experiment", file.evaluation, file.search, tuple(seeds))
+        return replace(built, simulation=file.simulation)
 
     def merge(self, file: MergeFile) -> Recipe:
         return self.build(file, "merge", file.evaluation, None, ())

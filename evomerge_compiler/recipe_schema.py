@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+FailureReason = Literal["invalid", "crashed", "out_of_memory", "timeout", "non_finite", "unsafe"]
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 
@@ -119,12 +128,43 @@ class SearchSpec(Strict):
     """How genomes are proposed and when to stop."""
 
     strategy: str = "elite_recovery"
+    objectives: list[str] = Field(
+        default_factory=lambda: ["mean"],
+        min_length=1,
+        description="what to maximise: mean, domains, tokens (fewer are better); the first ranks",
+    )
     population: int = Field(8, ge=1, le=10_000)
     generations: int = Field(50, ge=0)
     plateau: Plateau = Plateau()
     budget: Budget = Budget()
     max_failed_share: Number = Field(0.5, ge=0, le=1)
     parameters: dict[str, Any] = Field(default_factory=dict, description="the strategy's own")
+
+
+LandscapeName = Literal["merge", "four_genes", "sphere", "rosenbrock", "rastrigin", "zdt1", "zdt2"]
+
+
+class SimulationSpec(Strict):
+    """What ``evomerge simulate`` scores candidates with, in place of models."""
+
+    landscape: LandscapeName = Field(
+        "merge", description="merge: drawn from what is merged; others: functions of the genes"
+    )
+    noise: Number = Field(
+        0.0, ge=0, description="standard deviation of an item's score, of 100; not for merge"
+    )
+    items: int = Field(50, ge=2, description="items of each domain and split")
+    seed: int = Field(0, ge=0, description="another seed is another landscape of the kind")
+    failing: dict[FailureReason, Annotated[Number, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="failure reason to the share of merges that end so"
+    )
+
+    @field_validator("noise")
+    @classmethod
+    def _noise_is_used(cls, noise: float, info: ValidationInfo) -> float:
+        if noise and info.data.get("landscape") == "merge":
+            raise ValueError("landscape merge has the noise of its right and wrong items")
+        return noise
 
 
 class MergeFields(Strict):
@@ -151,6 +191,7 @@ class ExperimentFile(MergeFields):
     kind: Literal["experiment"] = "experiment"
     evaluation: EvaluationSpec
     search: SearchSpec = SearchSpec()
+    simulation: SimulationSpec = SimulationSpec()
     seeds: list[str] = Field(default_factory=list)
 
 

@@ -17,6 +17,7 @@ from typing import Literal, Protocol, TypeVar
 from evomerge_compiler.candidate import Failure, Scores
 from evomerge_compiler.compiler import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
+from evomerge_compiler.genome import Genome
 
 Split = Literal["search", "held_out"]
 E = TypeVar("E", bound="Executor")
@@ -31,12 +32,14 @@ class Job:
         plan: What to merge, or None.
         model: The source to score as it is, or None. Exactly one of the two is given.
         splits: Which items to score; each split gives one :class:`Scores`.
+        genome: What the plan was compiled from, for executors that merge nothing.
     """
 
     label: str
     plan: MergePlan | None = None
     model: SourceModel | None = None
     splits: tuple[Split, ...] = ("search",)
+    genome: Genome | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -106,8 +106,9 @@ def evaluate(landscape: Landscape, values: Mapping[str, object], split: Split, k
     domains = {}
     for name, result in items.items():
         n = len(result.values)
-        mean = sum(result.values) / n
-        stderr = math.sqrt(mean * (1 - mean) / (n - 1)) if n > 1 else None
+        mean = math.fsum(result.values) / n
+        variance = math.fsum((value - mean) ** 2 for value in result.values) / max(n - 1, 1)
+        stderr = math.sqrt(variance / n) if n > 1 else None
         domains[name] = Score(METRIC, mean, stderr, n)
     return Scores(domains, key, items)
 
@@ -175,6 +176,7 @@ class SimulatedExecutor(Executor):
         n_workers: Worker processes; 0 does the work in this process.
         timeout_s: For one job, with workers.
         retries: Further tries after a crash, with workers.
+        values: What the landscape sees of a job; all values of its merge by default.
     """
 
     def __init__(
@@ -184,8 +186,10 @@ class SimulatedExecutor(Executor):
         n_workers: int = 0,
         timeout_s: float | None = None,
         retries: int = 1,
+        values: Callable[[Job], dict[str, object]] | None = None,
     ) -> None:
         self.landscape = landscape or Landscape()
+        self.values = values or job_values
         if n_workers == 0 and self.landscape.needs_workers:
             raise ValueError("a landscape that crashes or hangs needs workers")
         self.n_workers = n_workers
@@ -225,7 +229,7 @@ class SimulatedExecutor(Executor):
 
     def _args(self, job: Job) -> tuple[Landscape, str, dict[str, object], dict[Split, str]]:
         keys = {split: self.eval_key(job, split) for split in job.splits}
-        return self.landscape, job.label, job_values(job), keys
+        return self.landscape, job.label, self.values(job), keys
 
     def _here(self, job: Job) -> JobResult:
         try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from evomerge_compiler.errors import ErrorList, EvomergeError, UsageError, did_you_mean
+from evomerge_compiler.fitness import MEAN, TOKENS
 from evomerge_compiler.recipe import Recipe
-from evomerge_compiler.strategies import Strategy, all_strategies
+from evomerge_compiler.strategies import Strategy, StrategyType, all_strategies
 
 
 def build(recipe: Recipe) -> Strategy:
@@ -29,13 +30,47 @@ def build(recipe: Recipe) -> Strategy:
             ("search", "strategy"),
             hint=did_you_mean(recipe.search.strategy, known),
         )
+    problems = _objective_problems(recipe, kind)
     try:
         parameters = kind.parameters.model_validate(recipe.search.parameters)
     except ValidationError as error:
-        raise ErrorList(
-            [_translate(recipe, list(kind.parameters.model_fields), e) for e in error.errors()]
-        ) from None
-    return kind(recipe.space, recipe.search.population, recipe.seed, parameters)
+        known_keys = list(kind.parameters.model_fields)
+        problems += [_translate(recipe, known_keys, item) for item in error.errors()]
+    if problems:
+        raise ErrorList(problems)
+    try:
+        return kind(recipe.space, recipe.search.population, recipe.seed, parameters)
+    except UsageError as error:
+        # The strategy knows what does not fit, the recipe where it stands.
+        error.place = recipe.document.place(("search", "parameters"))
+        raise
+
+
+def _objective_problems(recipe: Recipe, kind: StrategyType) -> list[EvomergeError]:
+    """Objectives that there are not, or that the strategy has no use for."""
+    search, evaluation = recipe.search, recipe.evaluation
+    assert search is not None and evaluation is not None
+    known = (MEAN, TOKENS, *evaluation.tasks)
+    problems = []
+    for index, name in enumerate(search.objectives):
+        at = ("search", "objectives", index)
+        if name not in known:
+            hint = did_you_mean(name, known)
+            problems.append(recipe.document.error(f"unknown objective {name!r}", at, hint=hint))
+        elif name in search.objectives[:index]:
+            message = f"objective {name!r} is named twice"
+            problems.append(recipe.document.error(message, at, hint="leave one out"))
+    n, most = len(search.objectives), kind.max_objectives
+    if n < kind.min_objectives or (most is not None and n > most):
+        wanted = f"at least {kind.min_objectives}" if n < kind.min_objectives else f"{most}"
+        message = f"strategy {search.strategy!r} takes {wanted} objectives, the search has {n}"
+        hint = (
+            f"name them: objectives: [{', '.join(known[2:4] if len(known) > 3 else known[:2])}]"
+            if n < kind.min_objectives
+            else "strategy nsga2 takes several"
+        )
+        problems.append(recipe.document.error(message, ("search",), hint=hint))
+    return problems
 
 
 def _translate(recipe: Recipe, known: list[str], item: object) -> EvomergeError:

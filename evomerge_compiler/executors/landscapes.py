@@ -1,0 +1,202 @@
+"""Landscapes over genes: test functions whose best point is known, as scores of 0 to 100.
+
+A function sees each value of a genome as its place in the gene's range, 0 to 1, moved so that the
+best point lies at a hidden place that the landscape's seed draws (all but ``rosenbrock`` and the
+two-objective functions, whose best points are where they are in the literature). An item's score
+is the function's value and noise of its own, so that scores have standard errors, and winners
+look better on the items that chose them than on others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evomerge_compiler.candidate import TaskItems
+from evomerge_compiler.compiler.merge_plan import digest
+from evomerge_compiler.errors import EvomergeError, RecipeError
+from evomerge_compiler.executors.base import Job, Split
+from evomerge_compiler.executors.local import identity
+from evomerge_compiler.executors.simulated import Landscape
+from evomerge_compiler.gene_units import to_unit
+from evomerge_compiler.genome import GenomeSpace
+from evomerge_compiler.recipe import Recipe
+
+Point = Sequence[float]
+# A hidden best point keeps this distance from the bounds, as a share of the range.
+MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class Function:
+    """A test function.
+
+    Attributes:
+        summary: One line for people.
+        scores: ``(n,)`` units and ``(n,)`` units of the hidden point to a score a domain; one
+            score stands for every domain.
+        n_domains: Domains that it needs; None for any number.
+        min_values: Values that a genome must have.
+        max_values: Values that a genome may have; None for any number.
+    """
+
+    summary: str
+    scores: Callable[[Point, Point], tuple[float, ...]]
+    n_domains: int | None = None
+    min_values: int = 1
+    max_values: int | None = None
+
+
+def _four_genes(at: Point, best: Point) -> tuple[float, ...]:
+    """A hill; the third and fourth gene act together, so it is a ridge there."""
+    a, b, c, d = (x - y for x, y in zip(at, best, strict=True))
+    steps = (a / 0.3, b / 0.3, (c + d) / 0.3, (c - d) / 0.8)
+    return (100 * math.exp(-0.5 * sum(step * step for step in steps)),)
+
+
+def _sphere(at: Point, best: Point) -> tuple[float, ...]:
+    """sum x_i^2 over [-5.12, 5.12] (De Jong 1975)."""
+    return _loss(sum((10.24 * (x - y)) ** 2 for x, y in zip(at, best, strict=True)))
+
+
+def _rosenbrock(at: Point, best: Point) -> tuple[float, ...]:
+    """sum 100 (x_(i+1) - x_i^2)^2 + (1 - x_i)^2 over [-2.048, 2.048] (Rosenbrock 1960)."""
+    x = [4.096 * unit - 2.048 for unit in at]
+    pairs = itertools.pairwise(x)
+    return _loss(sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in pairs))
+
+
+def _rastrigin(at: Point, best: Point) -> tuple[float, ...]:
+    """10 n + sum x_i^2 - 10 cos(2 pi x_i) over [-5.12, 5.12] (Rastrigin 1974)."""
+    steps = [10.24 * (x - y) for x, y in zip(at, best, strict=True)]
+    return _loss(sum(10 + x * x - 10 * math.cos(2 * math.pi * x) for x in steps))
+
+
+def _zdt1(at: Point, best: Point) -> tuple[float, ...]:
+    """Convex front f2 = 1 - sqrt(f1) (Zitzler, Deb and Thiele, Evol. Comp. 8(2), 2000)."""
+    g = 1 + 9 * math.fsum(at[1:]) / (len(at) - 1)
+    return 100 * (1 - at[0]), 100 * (1 - g * (1 - math.sqrt(at[0] / g)))
+
+
+def _zdt2(at: Point, best: Point) -> tuple[float, ...]:
+    """Concave front f2 = 1 - f1^2 (same source)."""
+    g = 1 + 9 * math.fsum(at[1:]) / (len(at) - 1)
+    return 100 * (1 - at[0]), 100 * (1 - g * (1 - (at[0] / g) ** 2))
+
+
+def _loss(value: float) -> tuple[float, ...]:
+    return (100 / (1 + value),)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "four_genes": Function("a hill in four genes, two act together", _four_genes, None, 4, 4),
+    "sphere": Function("a bowl", _sphere),
+    "rosenbrock": Function("a bent valley", _rosenbrock, None, 2),
+    "rastrigin": Function("a bowl with a local optimum at every step", _rastrigin),
+    "zdt1": Function("two objectives, convex front", _zdt1, 2, 2),
+    "zdt2": Function("two objectives, concave front", _zdt2, 2, 2),
+}
+
+
+@dataclass(frozen=True)
+class GeneLandscape(Landscape):
+    """Scores as a function of genes.
+
+    Attributes:
+        function: A name of :data:`FUNCTIONS`.
+        noise: Standard deviation of one item's score.
+    """
+
+    function: str = "sphere"
+    noise: float = 0.0
+
+    def truth(self, domain: str, values: Mapping[str, object]) -> float:
+        """The score without noise.
+
+        Args:
+            domain: The domain.
+            values: Label of a coordinate to its unit, in the order of the space.
+        """
+        at = [float(unit) for unit in values.values()]  # type: ignore[arg-type]
+        best = [MARGIN + (1 - 2 * MARGIN) * self.draw("best", label) for label in values]
+        scores = FUNCTIONS[self.function].scores(at, best)
+        return scores[self.domains.index(domain)] if len(scores) > 1 else scores[0]
+
+    def score(self, domain: str, split: Split, values: Mapping[str, object]) -> TaskItems:
+        """Per-item results: the true score, and noise that depends on genome and item."""
+        true = self.truth(domain, values)
+        own = random.Random(digest(self.seed, domain, split, dict(values)))
+        items = tuple(true + self.noise * own.gauss(0.0, 1.0) for _ in range(self.n_items))
+        item_set = hashlib.sha256(f"{domain} {split} {self.n_items}".encode()).hexdigest()
+        return TaskItems(item_set, items)
+
+
+@dataclass(frozen=True)
+class GeneValues:
+    """What a gene landscape sees of a job: each value of its genome as a unit.
+
+    A gene that is not active counts as at its initial value. What has no genome, a model as it
+    is or the uniform merge, stands at a place that is drawn from its content.
+
+    Attributes:
+        space: The genomes.
+    """
+
+    space: GenomeSpace
+
+    def __call__(self, job: Job) -> dict[str, object]:
+        """Label of each coordinate to its unit."""
+        if job.genome is None:
+            drawn = random.Random(identity(job))
+            return {c.label: drawn.random() for c in self.space.coordinates}
+        flat = self.space.complete(job.genome)
+        return {
+            c.label: to_unit(c.gene, value)
+            for c, value in zip(self.space.coordinates, flat, strict=True)
+        }
+
+
+def of_recipe(recipe: Recipe) -> Landscape:
+    """The landscape that ``simulation:`` asks for, over the recipe's own domains.
+
+    Raises:
+        RecipeError: It does not fit the recipe's genes or domains.
+    """
+    spec, evaluation = recipe.simulation, recipe.evaluation
+    if evaluation is None:
+        raise RecipeError("the recipe has no evaluation, so there are no domains to score")
+    domains = tuple(evaluation.tasks)
+    failing = {str(reason): share for reason, share in spec.failing.items()}
+    if spec.landscape == "merge":
+        return Landscape(domains, spec.seed, spec.items, failing=failing)
+    problem = _misfit(recipe, FUNCTIONS[spec.landscape])
+    if problem is not None:
+        raise problem
+    return GeneLandscape(
+        domains,
+        spec.seed,
+        spec.items,
+        failing=failing,
+        function=spec.landscape,
+        noise=spec.noise,
+    )
+
+
+def _misfit(recipe: Recipe, function: Function) -> EvomergeError | None:
+    name = recipe.simulation.landscape
+    assert recipe.evaluation is not None
+    n_values, n_domains = len(recipe.space.coordinates), len(recipe.evaluation.tasks)
+    most = math.inf if function.max_values is None else function.max_values
+    if not function.min_values <= n_values <= most:
+        least = function.min_values
+        wanted = least if least == most else f"at least {least}"
+        message = f"{name} is over {wanted} values, the genome has {n_values}"
+        return recipe.document.error(message, ("simulation", "landscape"))
+    if function.n_domains not in (None, n_domains):
+        message = f"{name} has {function.n_domains} domains, the evaluation {n_domains}"
+        return recipe.document.error(message, ("simulation", "landscape"))
+    return None
