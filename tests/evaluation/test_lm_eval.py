@@ -535,3 +535,17 @@ def test_rows_and_samples(everything: Evaluation) -> None:
     assert {name for name, _ in kept} == {"evomerge_toy_upper", "evomerge_toy_choice"}
     choice = next(record for name, record in kept if name == "evomerge_toy_choice")
     assert {"doc_id", "doc", "target", "resps", "filtered_resps", "acc"} <= set(choice)
+
+
+@pytest.mark.parametrize(("task", "started"), [({"task": "evomerge_code"}, True), (UPPER, False)])
+def test_the_sandbox_starts_with_the_session_of_a_task_that_runs_code(
+    task: dict[str, str], started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evomerge_compiler.evaluation import lm_eval, sandbox
+
+    calls: list[str] = []
+    monkeypatch.setattr(sandbox, "configure", lambda unsafe: calls.append(f"unsafe={unsafe}"))
+    started_now = property(lambda self: calls.append("started"))
+    monkeypatch.setattr(sandbox.Sandbox, "layers", started_now)
+    lm_eval._start_sandbox(make_plan({"d": task}))
+    assert calls == ["unsafe=False", *(["started"] if started else [])]
