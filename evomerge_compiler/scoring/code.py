@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-TIMEOUT_S = 3.0
+TIMEOUT_S = 2.0
 _TOLERANCE = 1e-9
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evomerge_compiler.scoring.answers import fenced, visible
+from evomerge_compiler.scoring.answers import fenced, unfenced, visible
 
 # No answer of a few hundred tokens is longer; Python's parser takes C stack in proportion.
 MAX_SOURCE_CHARS = 1 << 15
@@ -52,16 +52,22 @@ def read_answer(text: str, *, function: str, signature: str) -> Answer | None:
     blocks = [content for _, content in fenced(shown)]
     trees = [_parsed(block) for block in blocks]
     for index in reversed(range(len(blocks))):
-        found = trees[index]
-        if found is None or not _defines(found, function):
-            found = _definitions_in(blocks[index], function)
+        found = _defining(blocks[index], trees[index], function)
         if found is not None:
             others = [tree for tree in trees[:index] + trees[index + 1 :] if tree is not None]
             return _finished(_with_helpers(found, others, function), function)
-    found = _whole(shown, function) or _definitions_in(shown, function)
+    rest = unfenced(shown)
+    found = _defining(rest, _parsed(rest), function)
     if found is None:
-        found = next(filter(None, (_body(block, signature) for block in (*blocks, shown))), None)
+        found = next(filter(None, (_body(block, signature) for block in (*blocks, rest))), None)
     return None if found is None else _finished(found, function)
+
+
+def _defining(text: str, tree: ast.Module | None, function: str) -> ast.Module | None:
+    """The tree where it defines the function; of a text that is not Python, its definitions."""
+    if tree is None:
+        tree = _definitions_in(text)
+    return tree if _defines(tree, function) else None
 
 
 def _parsed(source: str) -> ast.Module | None:
@@ -93,12 +99,7 @@ def _bound(node: ast.stmt) -> set[str]:
     return set()
 
 
-def _whole(text: str, function: str) -> ast.Module | None:
-    tree = _parsed(text)
-    return tree if tree is not None and _defines(tree, function) else None
-
-
-def _definitions_in(text: str, function: str) -> ast.Module | None:
+def _definitions_in(text: str) -> ast.Module:
     """The definitions and imports in a text that as a whole is not Python.
 
     Of each the lines that belong to it are parsed, so that prose around them, or an example that
@@ -109,8 +110,7 @@ def _definitions_in(text: str, function: str) -> ast.Module | None:
         tree = _parsed(piece)
         if tree is not None:
             body += tree.body
-    tree = ast.Module(body=body, type_ignores=[])
-    return tree if _defines(tree, function) else None
+    return ast.Module(body=body, type_ignores=[])
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -13,7 +13,6 @@ from evomerge_compiler.scoring.python_answers import Answer
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _SORTING = {"sort", "sorted"}
-_ARITHMETIC = {"sum", "min", "max", "prod", "reduce", "accumulate"}
 
 
 def uses(answer: Answer, constructs: str) -> bool:
@@ -73,11 +72,6 @@ def _recursive(tree: ast.Module) -> bool:
     return False
 
 
-def _dictionary(tree: ast.Module) -> bool:
-    makers = {"dict", "defaultdict", "Counter", "OrderedDict", "fromkeys"}
-    return _has(ast.Dict, ast.DictComp)(tree) or bool(_called(tree) & makers)
-
-
 CONSTRUCTS: dict[str, Callable[[ast.Module], bool]] = {
     "recursion": _recursive,
     "no_loop": _lacks(*_LOOPS, *_COMPREHENSIONS),
@@ -85,16 +79,10 @@ CONSTRUCTS: dict[str, Callable[[ast.Module], bool]] = {
     "no_for": _lacks(ast.For, *_COMPREHENSIONS),
     "list_comprehension": _has(ast.ListComp),
     "dict_comprehension": _has(ast.DictComp),
-    "set": lambda tree: _has(ast.Set, ast.SetComp)(tree) or "set" in _called(tree),
-    "dictionary": _dictionary,
     "generator": _has(ast.Yield, ast.YieldFrom),
-    "generator_expression": _has(ast.GeneratorExp),
     "lambda": _has(ast.Lambda),
     "try": _has(ast.Try),
     "zip": _mentions("zip"),
-    "enumerate": _mentions("enumerate"),
     "no_sort": lambda tree: not _mentions(*_SORTING)(tree),
-    "no_arithmetic_builtins": lambda tree: not _mentions(*_ARITHMETIC)(tree),
     "no_import": _lacks(ast.Import, ast.ImportFrom),
-    "no_slice": _lacks(ast.Slice),
 }
