@@ -25,8 +25,11 @@ def _sum(*terms: tuple[int, str]) -> str:
     return " ".join(parts)
 
 
-def _shown(rng: random.Random, text: str) -> str:
-    return f"${text}$" if rng.random() < 0.5 else text.replace("^2", "²")
+def _shown(rng: random.Random, *texts: str) -> list[str]:
+    """Equations as LaTeX or as plain text, all of them alike."""
+    if rng.random() < 0.5:
+        return [f"${text}$" for text in texts]
+    return [text.replace("^2", "²") for text in texts]
 
 
 def _nonzero(rng: random.Random, low: int, high: int) -> int:
@@ -53,7 +56,7 @@ def linear(rng: random.Random) -> Item | None:
     ))  # fmt: skip
     question = rng.choice(("Solve {e} for {n}. What is {n}?", "If {e}, what is the value of {n}?",
                            "Find {n} such that {e}."))  # fmt: skip
-    text = question.format(e=_shown(rng, f"{left} = {right}"), n=name)
+    text = question.format(e=_shown(rng, f"{left} = {right}")[0], n=name)
     return number(rng, text, x, proof)
 
 
@@ -78,9 +81,10 @@ def both_sides(rng: random.Random) -> Item | None:
     if value is None or not value or abs(value) > 60 or value.denominator > 4:
         return None
     shown = f"{left} = {right}"
-    shown = f"${shown}$" if "\\" in shown else _shown(rng, shown)
+    shown = f"${shown}$" if "\\" in shown else _shown(rng, shown)[0]
     text = rng.choice(("Solve for $x$: {}.", "Find the value of x that satisfies {}."))
-    return number(rng, text.format(shown), value, f"solve({equation}, x)[0]")
+    form = "any" if terminates(value) else "fraction"
+    return number(rng, text.format(shown), value, f"solve({equation}, x)[0]", form=form)
 
 
 @tasks.family("equations", difficulty=3, items=12)
@@ -104,7 +108,7 @@ def systems(rng: random.Random) -> Item | None:
     ))  # fmt: skip
     solution = f"solve([{a}*x + {b}*y - ({a * x + b * y}), {c}*x + ({d})*y - ({c * x + d * y})])"
     proof = f"({asked}).subs({solution})"
-    return number(rng, text.format(_shown(rng, first), _shown(rng, second), words), value, proof)
+    return number(rng, text.format(*_shown(rng, first, second), words), value, proof)
 
 
 @tasks.family("equations", difficulty=3, items=12)
@@ -128,7 +132,7 @@ def quadratics(rng: random.Random) -> Item | None:
         ("How far apart on the number line are the two solutions of {}?",
          roots[1] - roots[0], "max({0}) - min({0})"),
     ))  # fmt: skip
-    return number(rng, asked.format(_shown(rng, equation)), value, pick.format(proof))
+    return number(rng, asked.format(*_shown(rng, equation)), value, pick.format(proof))
 
 
 @tasks.family("equations", difficulty=4, items=12)
@@ -149,7 +153,7 @@ def surds(rng: random.Random) -> Item | None:
     ))  # fmt: skip
     answer = f"{half} {sign} {root}"
     return symbolic(
-        rng, asked.format(_shown(rng, equation)), answer, f"{pick}(solve({polynomial}, x))"
+        rng, asked.format(*_shown(rng, equation)), answer, f"{pick}(solve({polynomial}, x))"
     )
 
 

@@ -20,10 +20,11 @@ def _proper(rng: random.Random, low: int = 3, high: int = 12) -> Fraction:
             return Fraction(top, bottom)
 
 
-def _shown(rng: random.Random, value: Fraction) -> str:
+def _shown(rng: random.Random, *values: Fraction) -> list[str]:
+    """Fractions as LaTeX or with a slash, all of them alike."""
     if rng.random() < 0.5:
-        return str(value)
-    return f"$\\frac{{{value.numerator}}}{{{value.denominator}}}$"
+        return [str(value) for value in values]
+    return [f"$\\frac{{{value.numerator}}}{{{value.denominator}}}$" for value in values]
 
 
 def _proof(value: Fraction) -> str:
@@ -36,7 +37,7 @@ def sums(rng: random.Random) -> Item | None:
     a, b, c = (_proper(rng) for _ in range(3))
     if len({a.denominator, b.denominator, c.denominator}) < 3 or b <= c:
         return None
-    x, y, z = (_shown(rng, value) for value in (a, b, c))
+    x, y, z = _shown(rng, a, b, c)
     p, q, r = (_proof(value) for value in (a, b, c))
     baker, liquid = person(rng), rng.choice(("milk", "juice", "cream", "broth"))
     question, value, proof = in_turn(rng, (
@@ -80,11 +81,15 @@ def conversions(rng: random.Random) -> Item | None:
     if kind in (0, 1, 2) and (not terminates(proper) or proper.denominator < 16):
         return None
     if kind == 0:
-        question, form, value = f"Convert {_shown(rng, proper)} to a decimal.", "decimal", proper
+        question, form, value = (
+            f"Convert {_shown(rng, proper)[0]} to a decimal.",
+            "decimal",
+            proper,
+        )
     elif kind == 1:
         question, form, value = f"Write {decimal(proper)} as a fraction.", "fraction", proper
     elif kind == 2:
-        text = f"What percentage is {_shown(rng, proper)}?"
+        text = f"What percentage is {_shown(rng, proper)[0]}?"
         return number(rng, text, proper * 100, f"{_proof(proper)} * 100", form="percent")
     elif kind == 3:
         top, bottom = improper.numerator, improper.denominator

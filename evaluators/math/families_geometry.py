@@ -244,7 +244,7 @@ def coordinates(rng: random.Random) -> Item | None:
     text = (f"A line through ({a}, {b}) has slope {2 * e}. At which value of y does it meet the "
             "vertical axis?")  # fmt: skip
     proof = f"Line({p}, slope={2 * e}).equation(x, y).subs(x, 0)"
-    return number(rng, text, b - 2 * e * a, f"solve({proof}, y)[0]") if e else None
+    return number(rng, text, b - 2 * e * a, f"solve({proof}, y)[0]") if a and e else None
 
 
 def _latex(value: Fraction, name: str) -> str:
@@ -262,6 +262,8 @@ def composite_shapes(rng: random.Random) -> Item | None:
     c, d = rng.randint(3, 7), rng.randint(2, 6)
     factor = rng.randint(2, 4)
     half = rng.randint(2, 8)
+    if a == b:
+        return None
     question, value, proof, places = in_turn(rng, (
         (f"From one corner of a rectangle of {a} cm by {b} cm a smaller rectangle of {c} cm by "
          f"{d} cm is cut away. What is the area of the rest in square centimetres?",

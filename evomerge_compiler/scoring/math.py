@@ -40,7 +40,8 @@ _ONLY_MARKS = re.compile(r"[\s*$\\\[\](){}_`#:]*\Z")
 # Without one of these a text holds no formula.
 _FORMULA_MARKS = re.compile(r"[\d\\√π∞=<>]|\b[a-z]\b")
 _RELATION = re.compile(r"(?<![\w\\])[a-z]\s?(?:[<>≤≥]|\\[lg]eq?(?![a-z])|=(?=.*\bor\b)).*")
-_EQUALS = re.compile(r"(?<![<>!=:])=")
+_EQUALS = re.compile(r"(?<![<>!=:])=|\b(?:is|are|equals)\b")
+_REMARK = re.compile(r"[,;]?\s+(?:where|for|with|when|if|because|since)\b")
 _CHOICE = re.compile(r"[^.\n]{0,40}\bor\b[^.\n]{0,40}\Z|\s*(?:,|;|&|and|,\s?and)\s*\Z")
 
 
@@ -201,8 +202,9 @@ def _expression(text: str) -> str | None:
     bold = _BOLD.search(statement.text)
     if bold:
         return str(bold[1] or bold[2])
-    relation = _RELATION.search(statement.text)
-    return relation[0] if relation else _EQUALS.split(statement.text)[-1]
+    plainly = _REMARK.split(statement.text)[0]
+    relation = _RELATION.search(plainly)
+    return relation[0] if relation else _EQUALS.split(plainly)[-1]
 
 
 def score(row: Mapping[str, Any], results: list[str]) -> dict[str, float]:

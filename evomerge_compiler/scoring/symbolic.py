@@ -22,12 +22,13 @@ from evomerge_compiler.errors import MissingPrerequisite, WorkFailed
 from evomerge_compiler.process_pool import WorkerPool
 from evomerge_compiler.scoring.answers import plain_digits
 
-CPU_LIMIT_S = 3.0
+CPU_LIMIT_S = 2.0
 # For a comparison that waits without working, which none is known to do.
 _WALL_LIMIT_S = 120.0
 _MEMORY_LIMIT_BYTES = 4 << 30
 _LONGEST = 300
 _MOST_NESTED = 8
+_MOST_WORDS = 3  # "where n is the position": more are no formula
 
 _WRITTEN_SO = (
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
@@ -83,7 +84,7 @@ def same(text: str, gold: str) -> bool:
             return False
     elif "=" not in gold:  # "x = 1 or x = 2" for {1, 2}
         text = _NAMED.sub("", _OR.sub(",", text))
-    if _nesting(text) > _MOST_NESTED:
+    if _nesting(text) > _MOST_NESTED or len(_words(text) - _words(gold)) > _MOST_WORDS:
         return False
     return _verdict(text, gold)
 
@@ -97,6 +98,10 @@ def _tidy(text: str) -> str:
 
 def _letters(latex: str) -> set[str]:
     return set(re.sub(r"\\(?:text|mathrm)\s?\{[^}]*\}|\\[a-zA-Z]+", "", latex))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}", text))
 
 
 def _nesting(text: str) -> int:
