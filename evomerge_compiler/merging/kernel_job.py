@@ -55,6 +55,11 @@ class Job:
         """Whether every input has a value for a parameter."""
         return all(name in values for values in self.per_input)
 
+    def key(self, *indices: int) -> Hashable | None:
+        """A key of some inputs as mergekit converts them; None when the caller gave none."""
+        keys = tuple(self.keys[i] for i in indices)
+        return None if None in keys else (keys, self.shape, self.dtype)
+
     def chunks(
         self, sources: Sequence[torch.Tensor] | None = None, size: int | None = None
     ) -> Iterator[tuple[int, tuple[torch.Tensor, ...], torch.Tensor]]:

@@ -5,8 +5,8 @@ Breadcrumbs, arXiv 2312.06795), and chance (DARE, arXiv 2311.03099; DELLA, arXiv
 
 Magnitudes are counted instead of sorted. Only when a cut falls among equal magnitudes does it
 matter in which order torch's unstable sort leaves those, and then that sort runs, in buffers that
-are used again. bfloat16 differences have some thousand distinct magnitudes, so that is the usual
-case for them; :class:`~evomerge_compiler.merging.kernel_scratch.ThresholdCache` saves it.
+are used again. A bfloat16 difference has some thousand distinct magnitudes, so there that is the
+usual case; the findings of a scratch save it for the next candidate.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
-
-from evomerge_compiler.merging.kernel_scratch import Cut
 
 if TYPE_CHECKING:
     import torch
@@ -41,10 +39,8 @@ class Difference:
     @property
     def key(self) -> Hashable | None:
         """A content key, or None when the caller gave none."""
-        job = self.job
-        assert job.base_index is not None
-        keys = (job.keys[self.index], job.keys[job.base_index], job.dtype)
-        return None if None in keys else keys
+        assert self.job.base_index is not None
+        return self.job.key(self.index, self.job.base_index)
 
     def pieces(self, size: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
         """Computes it piece by piece.
@@ -64,6 +60,21 @@ class Difference:
             piece = job.typed_buffer("difference", target)
             torch.sub(job.cast(mine, "x"), job.cast(base, "base"), out=piece)
             yield start, piece
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A window of magnitudes.
+
+    Attributes:
+        above: Magnitudes above this one are kept,
+        below: if they are below this one; None sets no limit.
+        tied: Sorted indices (n_tied,) int32 of the elements kept among those equal to a limit.
+    """
+
+    above: float
+    below: float | None
+    tied: torch.Tensor
 
 
 class Window:
@@ -209,15 +220,12 @@ def _draw_limits(probabilities: torch.Tensor) -> torch.Tensor:
 
 def _cut(difference: Difference, low: int, high: int, *, descending: bool) -> Cut:
     """The cut that keeps the ascending ranks ``low`` to ``high`` (excluded) of magnitude."""
-    cuts, key = difference.job.scratch.cuts, difference.key
-    if cuts is None or key is None:
-        return _find_cut(difference, low, high, descending=descending)
-    key = (key, difference.job.n, low, high, descending)
-    cut = cuts.get(key)
-    if cut is None:
-        cut = _find_cut(difference, low, high, descending=descending)
-        cuts.put(key, cut)
-    return cut
+    job, key = difference.job, difference.key
+    return job.scratch.findings.recall(
+        None if key is None else ("cut", key, low, high, descending),
+        lambda: _find_cut(difference, low, high, descending=descending),
+        lambda cut: cut.tied.numel() * cut.tied.element_size(),
+    )
 
 
 @dataclass(frozen=True)

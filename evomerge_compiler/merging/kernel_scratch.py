@@ -1,4 +1,4 @@
-"""Memory that merge kernels use again: buffers, and what is known of a model's differences.
+"""Memory that merge kernels use again: buffers, and what they found out about their inputs.
 
 Fresh memory costs more than the arithmetic of a merge (the kernel zeroes each page at its first
 touch), so a worker keeps one :class:`Scratch` for all its merges.
@@ -7,83 +7,72 @@ touch), so a worker keeps one :class:`Scratch` for all its merges.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
-# float32 buffers of this many elements stay in the second-level cache, and are large enough that
-# the 1 us that a torch call costs does not count.
-CHUNK_ELEMENTS = 1 << 17
+T = TypeVar("T")
+
+# A handful of float32 buffers of this many elements stay in the processor's caches, and each is so
+# long that the microsecond that a torch call costs does not count.
+CHUNK_ELEMENTS = 1 << 18
 # A buffer above this goes back to the system when its kernel is done: the few huge tensors of a
 # model (its embeddings) must not set the size of an idle worker.
 _KEPT_BYTES = 192 << 20
 
 
-@dataclass(frozen=True)
-class Cut:
-    """Which elements a window of magnitudes keeps.
+class Findings:
+    """What kernels found out about inputs, the latest used last, below a limit of bytes.
 
-    Attributes:
-        above: Magnitudes above this one are kept,
-        below: if they are below this one; None sets no limit.
-        tied: Sorted indices (n_tied,) int32 of the elements kept among those equal to a limit.
-    """
-
-    above: float
-    below: float | None
-    tied: torch.Tensor
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it holds."""
-        return self.tied.numel() * self.tied.element_size()
-
-
-class ThresholdCache:
-    """Magnitude cuts of earlier merges, the latest used last, below a limit of bytes.
+    Candidates of a search share their source models. What depends on these alone, and not on
+    weights, is found once: the angle between two tensors, the cut of a difference at a density.
 
     Args:
-        limit_bytes: The oldest cuts are dropped above it.
+        limit_bytes: Above it, what was not used for longest is dropped.
     """
 
     def __init__(self, limit_bytes: int = 256 << 20) -> None:
         self._limit_bytes = limit_bytes
         self._n_bytes = 0
-        self._cuts: OrderedDict[Hashable, Cut] = OrderedDict()
+        self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._cuts)
+        return len(self._values)
 
-    def get(self, key: Hashable) -> Cut | None:
-        """What was stored under a key, or None."""
-        cut = self._cuts.get(key)
-        if cut is not None:
-            self._cuts.move_to_end(key)
-        return cut
+    def recall(self, key: Hashable | None, find: Callable[[], T], size: Callable[[T], int]) -> T:
+        """What was found under a key, or what ``find`` finds now.
 
-    def put(self, key: Hashable, cut: Cut) -> None:
-        """Stores a cut; drops those that were not used for longest above the limit."""
-        if key in self._cuts:
-            self._n_bytes -= self._cuts.pop(key).nbytes
-        self._cuts[key] = cut
-        self._n_bytes += cut.nbytes
-        while self._n_bytes > self._limit_bytes and self._cuts:
-            self._n_bytes -= self._cuts.popitem(last=False)[1].nbytes
+        Args:
+            key: Of the inputs' content and of all else that counts; None finds anew.
+            find: Finds it.
+            size: Bytes that it holds.
+        """
+        if key is None:
+            return find()
+        if key in self._values:
+            self._values.move_to_end(key)
+            found: T = self._values[key][0]
+            return found
+        value = find()
+        self._values[key] = value, size(value)
+        self._n_bytes += self._values[key][1]
+        while self._n_bytes > self._limit_bytes:
+            self._n_bytes -= self._values.popitem(last=False)[1][1]
+        return value
 
 
 class Scratch:
     """Buffers by name. One for each thread that merges.
 
     Args:
-        cuts: Where magnitude cuts are kept between merges; None keeps none.
+        findings: What is remembered between merges; None remembers nothing.
         chunk: Elements that a kernel works on at once.
     """
 
-    def __init__(self, cuts: ThresholdCache | None = None, chunk: int = CHUNK_ELEMENTS) -> None:
-        self.cuts = cuts
+    def __init__(self, findings: Findings | None = None, chunk: int = CHUNK_ELEMENTS) -> None:
+        self.findings = Findings(limit_bytes=0) if findings is None else findings
         self.chunk = chunk
         self._buffers: dict[str, torch.Tensor] = {}
 

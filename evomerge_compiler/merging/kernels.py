@@ -4,7 +4,7 @@ A kernel stands in for ``method._execute_resolved((group,), [parameters], dtype=
 mergekit's ``ExecuteMergeMethodTask.execute``, after that task's own checks (optional tensors,
 buffers that hold no floats, equal shapes)::
 
-    scratch = Scratch(ThresholdCache())             # one for each worker, kept between merges
+    scratch = Scratch(Findings())                   # one for each worker, kept between merges
     kernel = kernels.fast("ties")                   # None: no kernel for this method
     result = kernel and kernel(
         tensors,                                    # in the order of the group's entries
@@ -23,7 +23,8 @@ buffers that hold no floats, equal shapes)::
 type), and overlaps no input. Without it each call allocates its result, which costs more time than
 a linear merge: pass resident parameters, or ``scratch.take(name, n, dtype).view(shape)``.
 ``per_input`` of the base may be empty where mergekit's method takes no value for it.
-``keys`` lets ``scratch.cuts`` serve again: equal keys promise equal bytes.
+``keys`` lets the findings serve again (the angle of slerp, the cuts of ties and breadcrumbs):
+equal keys promise equal bytes.
 
 A kernel works through the inputs in chunks that stay in the processor's cache. Element-wise
 operations give the same bits in chunks; reductions are the same torch call on the same numbers as
@@ -39,12 +40,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from evomerge_compiler.merging import kernel_differences
 from evomerge_compiler.merging.kernel_job import Job, prepare
-from evomerge_compiler.merging.kernel_scratch import Cut, Scratch, ThresholdCache
+from evomerge_compiler.merging.kernel_scratch import Findings, Scratch
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Cut", "Kernel", "Scratch", "ThresholdCache", "fast"]
+__all__ = ["Findings", "Kernel", "Scratch", "fast"]
 
 # mergekit takes norms and dot products over pieces of this size; their rounding depends on it.
 _SLERP_PIECE = 1024 * 1024
@@ -130,21 +131,27 @@ def _slerp(job: Job) -> bool:
     if job.base_index is None or len(job.sources) != 2:
         return False
     base, other = job.sources[job.base_index], job.sources[1 - job.base_index]
-    share = torch.tensor([job.options["t"]], dtype=torch.float32).reshape(-1, 1)
-    coefficients = _slerp_coefficients(job, base, other, share)
+    key = job.key(job.base_index, 1 - job.base_index)
+    cosine = job.scratch.findings.recall(
+        None if key is None else ("cosine", key), lambda: _cosine(job, base, other), lambda _: 64
+    )
+    share = torch.tensor([[job.options["t"]]], dtype=torch.float32)
+    straight = cosine.abs() > _SLERP_COLLINEAR
+    angle = torch.acos(torch.where(straight, 0, cosine))
+    sine = torch.sin(angle)
+    first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine).view(1)
+    second = torch.where(straight, share, torch.sin(share * angle) / sine).view(1)
     for _, pieces, target in job.chunks((base, other)):
         x = job.float_buffer("x", target)
         y = job.float_buffer("y", target)
-        torch.mul(job.load(pieces[0], "x"), coefficients[0], out=x)
-        torch.mul(job.load(pieces[1], "y"), coefficients[1], out=y)
+        torch.mul(job.load(pieces[0], "x"), first, out=x)
+        torch.mul(job.load(pieces[1], "y"), second, out=y)
         job.store(torch.add(x, y, out=x), target)
     return True
 
 
-def _slerp_coefficients(
-    job: Job, base: torch.Tensor, other: torch.Tensor, share: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The factors (1,) of both inputs; a straight line where they are nearly parallel."""
+def _cosine(job: Job, base: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The cosine (1, 1) of the angle between two inputs."""
     import torch
 
     norms = []
@@ -171,13 +178,7 @@ def _slerp_coefficients(
             torch.div(job.load(y, "y"), norms[1], out=right)
             xy.mul_(right)
         products.append(product.view(1, -1).sum(dim=1, keepdim=True))
-    cosine = torch.stack(products).sum(dim=0).clamp(-1, 1)
-    straight = cosine.abs() > _SLERP_COLLINEAR
-    angle = torch.acos(torch.where(straight, 0, cosine))
-    sine = torch.sin(angle)
-    first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine)
-    second = torch.where(straight, share, torch.sin(share * angle) / sine)
-    return first.view(1), second.view(1)
+    return torch.stack(products).sum(dim=0).clamp(-1, 1)
 
 
 def _passthrough(job: Job) -> bool:
