@@ -7,7 +7,7 @@ import random
 from questions import Question, code, each, family, numbers
 
 
-@family(difficulty=3)
+@family(difficulty=2)
 def search_sorted(rng: random.Random) -> Question:
     task, name, form = rng.choice((
         ("the index of the first number in `numbers` that is equal to `target`, or -1 if there is "

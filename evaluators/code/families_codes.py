@@ -121,14 +121,14 @@ def decode_runs(rng: random.Random) -> Question:
     form = "a number followed by a letter" if before else "a letter followed by a number"
     example = "3a2b" if before else "a3b2"
     task, returns, last = {
-        "text": ("the text that it stands for", "str",
+        "text": ("the text that the run-length code `code` stands for", "str",
                  'return "".join(char * count for char, count in runs)'),
-        "pairs": ("a list of `[letter, number]` pairs in order", "list[list]",
-                  "return [[char, count] for char, count in runs]"),
-        "length": ("the length of the text that it stands for", "int",
+        "pairs": ("the run-length code `code` as a list of `[letter, number]` pairs, in order",
+                  "list[list]", "return [[char, count] for char, count in runs]"),
+        "length": ("the length of the text that the run-length code `code` stands for", "int",
                    "return sum(count for _, count in runs)"),
-        "longest": ("the letter with the largest single number (the first of them if several "
-                    "are largest), or an empty string for an empty code", "str",
+        "longest": ("the letter with the largest number in the run-length code `code` (the first "
+                    "of them if several are largest), or an empty string if there is none", "str",
                     'return max(runs, key=lambda run: run[1])[0] if runs else ""'),
     }[result]  # fmt: skip
     texts = [("x12", "y", "z3"), ("a", "b2", "c10", "d"), ("m4", "n", "m2"), (), ("a2", "b2"),
@@ -139,7 +139,7 @@ def decode_runs(rng: random.Random) -> Question:
               "longest": "longest_run"}[result],
         arguments="code: str",
         returns=returns,
-        task=f"Return {task}, given the run-length code `code`.",
+        task=f"Return {task}.",
         rules=[
             f"A code is made of parts, each {form}: {example!r} stands for 'aaabb'.",
             "Numbers may have more than one digit.",

@@ -9,20 +9,22 @@ from questions import Question, code, each, family
 
 @family(difficulty=1)
 def digit_work(rng: random.Random) -> Question:
-    task, returns, form = rng.choice((
-        ("the sum of the digits of `n`", "int", "sum(digits)"),
-        ("the product of the digits of `n`", "int", "math.prod(digits)"),
-        ("the largest digit of `n`", "int", "max(digits)"),
-        ("the number of even digits of `n`", "int", "sum(1 for d in digits if d % 2 == 0)"),
-        ("the number of different digits of `n`", "int", "len(set(digits))"),
-        ("the largest number that can be written with all digits of `n`", "int",
+    name, task, form = rng.choice((
+        ("digit_sum", "the sum of the digits of `n`", "sum(digits)"),
+        ("digit_product", "the product of the digits of `n`", "math.prod(digits)"),
+        ("largest_digit", "the largest digit of `n`", "max(digits)"),
+        ("count_even_digits", "the number of even digits of `n`",
+         "sum(1 for d in digits if d % 2 == 0)"),
+        ("count_different_digits", "the number of different digits of `n`", "len(set(digits))"),
+        ("largest_rearranged", "the largest number that can be written with all digits of `n`",
          'int("".join(map(str, sorted(digits, reverse=True))))'),
-        ("the list of the digits of `n` from right to left", "list[int]", "digits[::-1]"),
-        ("the difference of the largest and the smallest digit of `n`", "int",
+        ("digits_reversed", "the list of the digits of `n` from right to left", "digits[::-1]"),
+        ("digit_range", "the difference of the largest and the smallest digit of `n`",
          "max(digits) - min(digits)"),
-        ("the number that has the digits of `n` in reverse order", "int",
+        ("reverse_number", "the number that has the digits of `n` in reverse order",
          'int("".join(map(str, digits[::-1])))'),
     ))  # fmt: skip
+    returns = "list[int]" if "list" in task else "int"
     negative = rng.choice(("ignore", "minus", "none"))
     if returns != "int" and negative == "minus":
         negative = "ignore"
@@ -34,7 +36,7 @@ def digit_work(rng: random.Random) -> Question:
     }[negative]
     result = f"({form}) * (-1 if n < 0 else 1)" if negative == "minus" else form
     return Question(
-        name="from_digits" if returns == "int" else "digits_reversed",
+        name=name,
         arguments="n: int",
         returns=f"{returns} | None" if negative == "none" else returns,
         task=f"Return {task}.",

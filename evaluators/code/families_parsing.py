@@ -247,11 +247,12 @@ def fill_template(rng: random.Random) -> Question:
         "default": f"A placeholder may give a default after a bar, as in {left}name|you{right}: "
         "it is used if the name is not in `values`. Without a default, an empty string is used.",
     }[missing]]  # fmt: skip
-    if space:
-        rules.append(
-            f"Spaces next to the marks are allowed: {left} name {right} is the same as "
-            f"{left}name{right}."
-        )
+    rules.append(
+        f"Spaces next to the marks are allowed: {left} name {right} is the same as "
+        f"{left}name{right}."
+        if space
+        else f"There are no spaces in it: {left} name {right} is not a placeholder."
+    )
     bar = r"(?:\|([a-z ]*))?" if missing == "default" else ""
     gap = " *" if space else ""
     pattern = f"{re_escape(left)}{gap}([a-z]+){gap}{bar}{re_escape(right)}"
@@ -264,9 +265,7 @@ def fill_template(rng: random.Random) -> Question:
 
     known = {"name": "Ada", "city": "Rome", "x": "7"}
     texts = ["Hi <name>, is <city> nice? <who>", "<x> of <y> in <city>", "<name>:<who><name>"]
-    more = ["", "plain", "<name>", "<nobody>", "a <x>b<x>c"]
-    if space:
-        more += ["< name > and <city >", "< who>"]
+    more = ["", "plain", "<name>", "<nobody>", "a <x>b<x>c", "< name > and <city >", "< who>"]
     if missing == "default":
         texts[0] = "Hi <name|you>, meet <who|them>"
         more += ["<who|a b>", "<city|none>", "<zip|>"]

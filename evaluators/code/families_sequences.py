@@ -57,14 +57,13 @@ def running_totals(rng: random.Random) -> Question:
 @family(difficulty=3, repair=True)
 def longest_streak(rng: random.Random) -> Question:
     what, test = rng.choice((
-        ("strictly increasing numbers", "numbers[i] > numbers[i - 1]"),
-        ("strictly decreasing numbers", "numbers[i] < numbers[i - 1]"),
-        ("equal numbers", "numbers[i] == numbers[i - 1]"),
-        ("numbers that never fall (each is at least as large as the one before)",
+        ("that strictly increase", "numbers[i] > numbers[i - 1]"),
+        ("that strictly decrease", "numbers[i] < numbers[i - 1]"),
+        ("that are all equal", "numbers[i] == numbers[i - 1]"),
+        ("that never fall (each is at least as large as the one before)",
          "numbers[i] >= numbers[i - 1]"),
-        ("numbers that alternate between even and odd",
-         "numbers[i] % 2 != numbers[i - 1] % 2"),
-        ("numbers in which each is exactly 1 larger than the one before",
+        ("that alternate between even and odd", "numbers[i] % 2 != numbers[i - 1] % 2"),
+        ("of which each is exactly 1 larger than the one before",
          "numbers[i] == numbers[i - 1] + 1"),
     ))  # fmt: skip
     form = rng.choice(("length", "list", "start"))
@@ -75,10 +74,11 @@ def longest_streak(rng: random.Random) -> Question:
         rules.append(f"If several stretches are longest, take the {tie} one.")
     nothing = {"length": "0", "list": "[]", "start": "-1"}[form]
     rules.append(f"For an empty list, return {nothing if form != 'list' else 'an empty list'}.")
-    head = {
-        "length": "the length of the longest stretch",
-        "list": "the longest stretch",
-        "start": "the index at which the longest stretch begins, counted from 0,",
+    stretch = f"the longest stretch of neighbouring numbers {what}"
+    task = {
+        "length": f"In `numbers`, find {stretch}, and return its length.",
+        "list": f"In `numbers`, find {stretch}, and return it as a list.",
+        "start": f"In `numbers`, find {stretch}, and return the index at which it begins.",
     }[form]
     better = ">=" if last and form != "length" else ">"
     return Question(
@@ -86,7 +86,7 @@ def longest_streak(rng: random.Random) -> Question:
               "start": "longest_stretch_start"}[form],
         arguments="numbers: list[int]",
         returns="list[int]" if form == "list" else "int",
-        task=f"Return {head} of neighbouring {what} in `numbers`.",
+        task=task,
         rules=rules,
         body=code(
             """
@@ -125,9 +125,10 @@ def sliding_window(rng: random.Random) -> Question:
         ("difference of the largest and the smallest number", "max(window) - min(window)"),
     ))  # fmt: skip
     ends = rng.random() < 0.5
+    after = "the number after it" if size == 2 else f"up to {size - 1} numbers after it"
     rule = (
-        f"At the end the windows become shorter, so that the result is as long as `numbers`: the "
-        f"window of a number is the number itself and up to {size - 1} numbers after it."
+        "At the end the windows become shorter, so that the result is as long as `numbers`: the "
+        f"window of a number is the number itself and {after}."
         if ends
         else f"If `numbers` has fewer than {size} numbers, return an empty list."
     )

@@ -175,11 +175,11 @@ def shorten_text(rng: random.Random) -> Question:
     mode = rng.choice(("end", "start", "word", "middle"))
     rules = [f"A text of at most {limit} characters is returned as it is."]
     where, cut = {
-        "end": ("its first characters are kept", "return text[:keep] + mark"),
+        "end": ("its first characters are kept, and the mark stands behind them", "return text[:keep] + mark"),
         "start": ("its last characters are kept, and the mark stands in front",
                   "return mark + text[len(text) - keep:]"),
         "word": ("its first words are kept, as many whole words as fit, joined with single "
-                 "spaces",
+                 "spaces, and the mark stands directly behind them",
                  'kept = ""\nfor word in text.split():\n'
                  '    longer = (kept + " " + word).strip()\n'
                  "    if len(longer) > keep:\n        break\n    kept = longer\n"

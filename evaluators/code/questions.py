@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import string
 import textwrap
 from collections.abc import Callable, Sequence
@@ -233,12 +234,19 @@ def _plain(question: Question, call: str, value: str, rng: random.Random) -> str
 
 
 def _docstring(question: Question, call: str, value: str, rng: random.Random) -> str:
-    what = textwrap.fill(" ".join([question.task, *question.rules]), 88)
+    what = _filled(" ".join([question.task, *question.rules]))
     text = textwrap.indent(f'"""{what}\n\n>>> {call}\n{value}\n"""', "    ", lambda _: True)
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     head = rng.choice(("Complete this Python function.", "Complete the following function:"))
     only = "Answer with the whole function, without examples."
     return f"{head}\n\n```python\n{question.signature}\n{text}\n```\n\n{only}"
+
+
+def _filled(text: str) -> str:
+    """Lines of at most 88 characters; what stands between quotes is not broken."""
+    held = re.sub("'[^']{1,24}'", lambda match: match[0].replace(" ", "\0"), text)
+    lines = textwrap.fill(held, 88, break_on_hyphens=False, break_long_words=False)
+    return lines.replace("\0", " ")
 
 
 def _listed(question: Question, call: str, value: str, rng: random.Random) -> str:
