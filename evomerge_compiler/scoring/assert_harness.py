@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import builtins
 import itertools
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -119,8 +120,8 @@ def record(before: str, tests: str, function: str) -> list[Any]:
     return calls
 
 
-def answer(source: str, function: str, calls: list[Any]) -> list[Any]:
-    """What a program returns, or raises, in each call."""
+def answer(source: str, function: str, calls: list[Any]) -> str:
+    """What a program returns, or raises, in each call; JSON text."""
     space: dict[str, Any] = {"__name__": "program"}
     exec(compile(source, "<program>", "exec"), space)
     values: list[Any] = []
@@ -130,12 +131,12 @@ def answer(source: str, function: str, calls: list[Any]) -> list[Any]:
             values.append({"value": encode(space[function](*arguments, **named))})
         except Exception as error:
             values.append({"raised": type(error).__name__})
-    return values
+    return json.dumps(values)
 
 
-def replay(before: str, tests: str, function: str, calls: list[Any], values: list[Any]) -> bool:
+def replay(before: str, tests: str, function: str, calls: list[Any], values: str) -> bool:
     """Whether the tests hold when these calls give these values."""
-    left = iter(zip(calls, values))  # noqa: B905 not before Python 3.10
+    left = iter(zip(calls, json.loads(values)))  # noqa: B905 not before Python 3.10
 
     def candidate(*arguments: Any, **named: Any) -> Any:
         call, value = next(left)

@@ -125,6 +125,17 @@ def test_programs(code: str, right: bool) -> None:
     assert passes(COUNT, code) is right
 
 
+def test_what_a_program_writes_in_place_of_its_values_is_only_read_in_the_sandbox() -> None:
+    forged = (
+        "import os\ndef count_up(v, start=0):\n    text = {text}\n"
+        "    for fd in range(3, 64):\n        try: os.write(fd, b'v' + text)\n"
+        "        except OSError: pass\n    os._exit(0)"
+    )
+    for text in ("b'[true]'", "b'[[true]]'", "b'[\"' + b'[' * 9000 + b'\"]'",
+                 "b'[\"[{\\\\\"value\\\\\": true}]\"]'"):  # fmt: skip
+        assert not passes(COUNT, forged.format(text=text))
+
+
 def test_a_body_alone_and_no_code_at_all() -> None:
     assert score(COUNT, [COUNT["canonical_solution"]])["pass_at_1"] == 1.0
     assert score(COUNT, ["I do not know."]) == {"pass_at_1": 0.0, "syntax": 0.0}
