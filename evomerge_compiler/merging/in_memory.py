@@ -12,7 +12,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,16 +23,15 @@ from evomerge_compiler.compiler.mergekit_grammar import RANDOM_METHODS
 from evomerge_compiler.errors import EvomergeError, WorkFailed
 from evomerge_compiler.merging.cli import SOURCE_PREFIX, mentioned
 from evomerge_compiler.merging.failures import process_failure
+from evomerge_compiler.merging.kernels import Findings, Scratch
+from evomerge_compiler.merging.mergekit_inputs import reference
 from evomerge_compiler.merging.mergekit_tasks import (
     InMemoryUnavailable,
     StageTasks,
-    dtype_code,
-    mergekit_options,
-    reference,
     require_version,
 )
 from evomerge_compiler.merging.model_files import CONFIG, read_json
-from evomerge_compiler.merging.options import MergeOptions
+from evomerge_compiler.merging.options import MergeOptions, gpu_available
 from evomerge_compiler.merging.shells import Shells, file_donors, stage_config
 from evomerge_compiler.merging.stage_inputs import StageLayers, input_config, stage_layers
 from evomerge_compiler.merging.stage_results import (
@@ -41,12 +40,11 @@ from evomerge_compiler.merging.stage_results import (
     count_uses,
     result_order,
 )
+from evomerge_compiler.merging.tensors import Draws, SourceModel, is_finite, same_bits
 from evomerge_compiler.merging.verify import names_fit
 from evomerge_compiler.merging.weights import (
     Scan,
-    TensorsHash,
     TensorSpec,
-    read_tensors,
     refuse_non_finite,
 )
 from evomerge_compiler.processes import CommandResult
@@ -56,19 +54,10 @@ if TYPE_CHECKING:
 
     from evomerge_compiler.compiler import MergePlan, Stage
 
-__all__ = ["InMemoryUnavailable", "Merger", "PreparedMerge", "add_tensor"]
+__all__ = ["InMemoryUnavailable", "Merger", "PreparedMerge"]
 
 _KEPT_LIMIT_BYTES = 2_000_000_000
 _KEPT_SHARE = 0.25
-
-
-def add_tensor(digest: TensorsHash, name: str, tensor: torch.Tensor) -> None:
-    """Adds a tensor to a content hash, as if it were read from a file."""
-    import torch
-
-    spec = TensorSpec(dtype_code(tensor.dtype), tuple(tensor.shape))
-    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    digest.add(name, spec, [flat.numpy().data])
 
 
 class Merger:
@@ -77,6 +66,7 @@ class Merger:
     Args:
         work: Folder for shells, below ``shells/``.
         options: How mergekit runs; what concerns files has no effect.
+        kernels: Compute by :mod:`evomerge_compiler.merging.kernels` where these can.
         kept_bytes: Stages are kept in memory for other merges up to here; by default a quarter of
             the free memory, at most 2 GB.
 
@@ -85,15 +75,21 @@ class Merger:
     """
 
     def __init__(
-        self, work: Path, options: MergeOptions, *, kept_bytes: int | None = None
+        self,
+        work: Path,
+        options: MergeOptions,
+        *,
+        kernels: bool = True,
+        kept_bytes: int | None = None,
     ) -> None:
         require_version()
+        self.scratch = Scratch(Findings()) if kernels else None
         self.options = options
         self.shells = Shells(work / "shells")
         limit_bytes = _kept_limit_bytes() if kept_bytes is None else kept_bytes
         self.kept: KeptStages[torch.Tensor] = KeptStages(limit_bytes)
         self.tokenizers: dict[Any, Any] = {}
-        self._sources: dict[Path, _Source] = {}
+        self._sources: dict[Path, SourceModel] = {}
         self._configs: dict[str, Any] = {}
 
     def prepare(self, plan: MergePlan, sources: Mapping[str, Path]) -> PreparedMerge:
@@ -109,10 +105,10 @@ class Merger:
         """
         return PreparedMerge(self, plan, sources)
 
-    def source(self, folder: Path) -> _Source:
+    def source(self, folder: Path) -> SourceModel:
         """A source model, opened once."""
         if folder not in self._sources:
-            self._sources[folder] = _Source(folder)
+            self._sources[folder] = SourceModel(folder)
         return self._sources[folder]
 
     def config(self, folder: Path, layers: StageLayers) -> Any:
@@ -171,16 +167,23 @@ class PreparedMerge:
         self.shell = self._shells[last]
         self.tensors: Mapping[str, TensorSpec] = self._stages[last].tasks.specs
 
-    def stream(self) -> Iterator[tuple[str, torch.Tensor]]:
+    def stream(
+        self, into: Mapping[str, torch.Tensor] | None = None
+    ) -> Iterator[tuple[str, torch.Tensor]]:
         """Merges: yields each tensor of the result once, in no order to rely on.
 
         A tensor may be a view of a source file: copy it, and never write to it.
+
+        Args:
+            into: Contiguous tensors that are to hold the result, by name, each with the shape and
+                dtype that :attr:`tensors` says. These are filled and yielded themselves, which
+                saves a copy; names that are left out are yielded as above.
 
         Raises:
             WorkFailed: The merge failed, or a tensor holds NaN or infinity (after the last one).
         """
         try:
-            yield from self._merged(list(self._stages.values()))
+            yield from self._merged(list(self._stages.values()), into or {})
         except WorkFailed as error:
             if error.reason in ("invalid", "non_finite"):
                 self._replay()
@@ -189,6 +192,12 @@ class PreparedMerge:
     def read(self, name: str, tensor: str) -> torch.Tensor:
         """A tensor of a source model, by its name in the documents."""
         return self.merger.source(self._folder(name)).read(tensor)
+
+    def identity(self, name: str) -> str:
+        """The content key of a stage; the folder of a source, whose files never change."""
+        if is_source(name):
+            return str(self._folder(name))
+        return self._stages[name].stage.stage_key
 
     # -- planning -----------------------------------------------------------------------------
 
@@ -236,23 +245,20 @@ class PreparedMerge:
 
     def _equal(self, last: _Planned, one: str, another: str) -> bool:
         """Whether two tensors of a stage are equal bit for bit; they are made for this."""
-        import torch
-
         run = _Run(self, [*self._stages.values(), last])
         results = StageResults(last.tasks.graph, partial(run.make, last), {one: 1, another: 1})
-        first, second = results.read(one), results.read(another)
-        if (first.dtype, first.shape) != (second.dtype, second.shape):
-            return False
-        return torch.equal(first.view(torch.uint8), second.view(torch.uint8))
+        return same_bits(results.read(one), results.read(another))
 
     # -- execution ----------------------------------------------------------------------------
 
-    def _merged(self, stages: Sequence[_Planned]) -> Iterator[tuple[str, torch.Tensor]]:
+    def _merged(
+        self, stages: Sequence[_Planned], into: Mapping[str, torch.Tensor]
+    ) -> Iterator[tuple[str, torch.Tensor]]:
         """The tensors of the last of some stages."""
         run = _Run(self, stages)
         non_finite = []
         for name in result_order({s.stage.name: s.tasks.graph for s in stages}):
-            tensor = run.make(stages[-1], name)
+            tensor = run.make(stages[-1], name, into.get(name))
             if not is_finite(tensor):
                 non_finite.append(name)
             yield name, tensor
@@ -262,7 +268,7 @@ class PreparedMerge:
         """Merges all planned stages in the command's order, for what it would have said."""
         stages = list(self._stages.values())
         for n_stages in range(1, len(stages) + 1):
-            for _ in self._merged(stages[:n_stages]):
+            for _ in self._merged(stages[:n_stages], {}):
                 pass
 
 
@@ -285,13 +291,18 @@ class _Run:
             seed = merge.plan.random_seed
             self._draws[name] = Draws(seed, planned.tasks.device) if random else nullcontext()
 
-    def make(self, planned: _Planned, name: str) -> torch.Tensor:
-        """Merges one tensor of a stage."""
+    def make(
+        self, planned: _Planned, name: str, target: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Merges one tensor of a stage, into ``target`` when there is one."""
         deadline = self._merge.deadline
         if deadline is not None and time.monotonic() > deadline:
             raise _failure(planned.stage, "", timed_out=True)
         with explained(planned.stage), self._draws[planned.stage.name]:
-            return planned.tasks.compute(name, self._read)
+            tensor = planned.tasks.compute(
+                name, self._read, self._content_key, self._merge.merger.scratch, target
+            )
+        return tensor if target is None or tensor is target else target.copy_(tensor)
 
     def _make_finite(self, planned: _Planned, name: str) -> torch.Tensor:
         tensor = self.make(planned, name)
@@ -304,71 +315,14 @@ class _Run:
             return self._merge.read(name, tensor)
         return self._results[name].read(tensor)
 
-
-class _Source:
-    """A source model: its header, and its files mapped into memory."""
-
-    def __init__(self, folder: Path) -> None:
-        from safetensors import safe_open
-
-        self.tensors = read_tensors(folder)
-        files = {info.file for info in self.tensors.values()}
-        self._open: dict[Path, Any] = {file: safe_open(file, framework="pt") for file in files}
-        self._views: dict[str, torch.Tensor] = {}
-
-    def read(self, name: str) -> torch.Tensor:
-        """A view of the mapped file."""
-        if name not in self._views:
-            self._views[name] = self._open[self.tensors[name].file].get_tensor(name)
-        return self._views[name]
-
-
-class Draws:
-    """The random numbers of one stage: those of a process that was seeded for it alone.
-
-    Args:
-        seed: mergekit's ``--random-seed``.
-        device: Where mergekit computes.
-    """
-
-    def __init__(self, seed: int, device: str) -> None:
-        import torch
-
-        self._device = None if torch.device(device).type == "cpu" else torch.device(device)
-        self._states = [torch.Generator().manual_seed(seed).get_state()]
-        if self._device is not None:
-            self._states.append(torch.Generator(self._device).manual_seed(seed).get_state())
-        self._outside: list[torch.Tensor] = []
-
-    def __enter__(self) -> None:
-        self._outside = self._swap(self._states)
-
-    def __exit__(self, *_: object) -> None:
-        self._states = self._swap(self._outside)
-
-    def _swap(self, states: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        import torch
-
-        before = [torch.get_rng_state()]
-        torch.set_rng_state(states[0])
-        if self._device is not None:
-            of_device = getattr(torch, self._device.type)
-            before.append(of_device.get_rng_state(self._device))
-            of_device.set_rng_state(states[1], self._device)
-        return before
+    def _content_key(self, name: str, tensor: str) -> Hashable:
+        """Equal keys promise equal bytes: a kernel may use again what it found out."""
+        return self._merge.identity(name), tensor
 
 
 def is_source(name: str) -> bool:
     """Whether a name in a document is that of a source model, not of an earlier stage."""
     return name.startswith(SOURCE_PREFIX)
-
-
-def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether a tensor holds neither NaN nor infinity, in one pass and no memory."""
-    if not tensor.is_floating_point() or not tensor.numel():
-        return True
-    low, high = tensor.aminmax()  # NaN wins both
-    return bool(low.isfinite()) and bool(high.isfinite())
 
 
 @contextmanager
@@ -386,6 +340,19 @@ def explained(stage: Stage) -> Iterator[None]:
 def _failure(stage: Stage, text: str, timed_out: bool = False) -> EvomergeError:
     result = CommandResult(1, "", text, 0.0, timed_out)
     return process_failure(result, f"mergekit failed in stage {stage.name}")
+
+
+def mergekit_options(own: MergeOptions, random_seed: int) -> Any:
+    """The options that the command line of a merge gives; what concerns files is left out."""
+    from mergekit.options import MergeOptions as Options
+
+    cuda = own.cuda
+    if cuda is None and own.device is None:
+        cuda = gpu_available()
+    return Options(
+        random_seed=random_seed, cuda=bool(cuda), device=own.device,
+        allow_crimes=own.allow_crimes, trust_remote_code=own.trust_remote_code,
+    )  # fmt: skip
 
 
 def _needed(stages: Sequence[Stage]) -> list[Stage]:
