@@ -37,6 +37,11 @@ _CLOSINGS = {
         "Write the answer as a single fraction, reduced as far as possible.",
         "Put the answer, as a fraction in lowest terms, in \\boxed{}.",
     ),
+    "improper": (
+        "Give the answer as an improper fraction in lowest terms.",
+        "Write the answer as a single reduced fraction, not as a mixed number.",
+        "Put the answer, as an improper fraction in lowest terms, in \\boxed{}.",
+    ),
     "mixed": (
         "Give the answer as a mixed number with its fraction in lowest terms.",
         "Write the answer as a mixed number (a whole number and a reduced proper fraction).",
@@ -83,7 +88,8 @@ def number(
     """
     if not _of(rng).accepts(proof):
         return None
-    closing = rng.choice(_CLOSINGS[form])
+    asked = "improper" if form == "fraction" and abs(value) > 1 else form
+    closing = rng.choice(_CLOSINGS[asked])
     if places is not None:
         closing = f"Round your answer to {_PLACES[places]}."
     fields = {

@@ -4,8 +4,8 @@ A completion states its answer in one of these places; the first that can be rea
 
 1. the last ``\\boxed{...}`` that is closed;
 2. what follows the last "answer is", "answer:" or "####";
-3. the last line that holds a number: what follows its last ``=``, else its last bold words, else
-   its last number.
+3. the last line that holds a number: the number behind its last ``=`` (behind "so ... is", where
+   that follows), else the first in its last bold words, else its last one.
 
 A text that gives several different numbers there ("either 5 or 7") has no answer. Numbers are
 compared exactly, as fractions; other answers by algebra (:mod:`.symbolic`).
@@ -40,6 +40,7 @@ _ONLY_MARKS = re.compile(r"[\s*$\\\[\](){}_`#:]*\Z")
 # Without one of these a text holds no formula.
 _FORMULA_MARKS = re.compile(r"[\d\\√π∞=<>]|\b[a-z]\b")
 _RELATION = re.compile(r"(?<![\w\\])[a-z]\s?(?:[<>≤≥]|\\[lg]eq?(?![a-z])|=(?=.*\bor\b)).*")
+_CONCLUSION = re.compile(r"\b(?:is|are|so|thus|hence|therefore)\b")
 _EQUALS = re.compile(r"(?<![<>!=:])=|\b(?:is|are|equals)\b")
 _REMARK = re.compile(r"[,;]?\s+(?:where|for|with|when|if|because|since)\b")
 _CHOICE = re.compile(r"[^.\n]{0,40}\bor\b[^.\n]{0,40}\Z|\s*(?:,|;|&|and|,\s?and)\s*\Z")
@@ -109,12 +110,23 @@ def final_quantity(text: str) -> Quantity | None:
         # Of "10/3 ≈ 3.33" the exact side counts, where it is worked out.
         for part in plain(statement.text).split("≈"):
             free = [quantity for quantity in quantities(part) if not quantity.operand]
-            result = 0 if statement.at_end else part.rfind("=") + 1
-            after = [at for at, quantity in enumerate(free) if quantity.start >= result]
-            if after:
-                at = after[-1 if statement.at_end else 0]
+            at = _stated(part, free, statement.at_end)
+            if at is not None:
                 return None if _one_of_several(part, free, at) else free[at]
     return None
+
+
+def _stated(phrase: str, free: list[Quantity], at_end: bool) -> int | None:
+    """Which number of a phrase is the answer."""
+    if at_end:
+        return len(free) - 1 if free else None
+    result = phrase.rfind("=") + 1
+    after = [at for at, quantity in enumerate(free) if quantity.start >= result]
+    if not after:
+        return None
+    # "x = 9 or x = -8, so the larger one is 9"
+    concludes = result and _CONCLUSION.search(phrase, free[after[0]].end, free[after[-1]].start)
+    return after[-1 if concludes else 0]
 
 
 def _one_of_several(phrase: str, free: list[Quantity], at: int) -> bool:

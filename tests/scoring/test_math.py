@@ -76,6 +76,9 @@ RIGHT = {  # gold, what a model writes
     "percent given": ("25%", "The growth is 25 percent."),
     "percent for a decimal": ("0.25", "25%"),
     "same number said twice": ("0.5", "The answer is 1/2 or 0.5."),
+    "choice that is made": ("9", "x = 9 or x = -8, so the larger solution is 9."),
+    "unit behind an equation": ("42", "The total is 6 * 7 = 42 eggs in 3 days."),
+    "side note": ("17", "The answer is 17 dollars for 3 kg."),
     "solution of one unknown": ("6", "Final answer: x=6"),
 }
 
@@ -94,6 +97,8 @@ WRONG = {
     "hedge in a box": ("5", "\\boxed{5 \\text{ or } 7}"),
     "list": ("42", "40, 42"),
     "list behind a marker": ("40", "Answer: 40 and 42"),
+    "choice that is not made": ("-8", "x = 9 or x = -8"),
+    "check in the last line": ("5", "x = 5. Check: 2 * 5 + 3 = 13"),
     "range": ("42", "It is 40-42."),
     "between": ("40", "The answer is between 40 and 42."),
     "sum not worked out": ("40", "The answer is 40 + 2"),
