@@ -164,7 +164,8 @@ def _condition(rng: random.Random, found: list[Record]) -> tuple[str, Callable[[
     number = next(k for k, v in reversed(found[0].items())
                   if isinstance(v, (int, float)) and not isinstance(v, bool))  # fmt: skip
     ordered = sorted(record[number] for record in found)
-    limit = int(ordered[len(ordered) // 2]) + 1
+    middle = int(ordered[len(ordered) // 2]) + 1
+    limit = -(-middle // 10) * 10 if middle > 100 else middle
     if rng.random() < 0.5:
         return f"`{number}` is below {limit}", lambda record: record[number] < limit
     return f"`{number}` is {limit} or more", lambda record: record[number] >= limit

@@ -84,7 +84,7 @@ def order(rng: random.Random) -> Item:
         f"at {good.price:.2f} euros each. {speed}",
         f"Hi team, {name} in {city} wants {quantity} {good.names}. The price is {good.price:.2f} "
         f"euros apiece, and the order number is {number}. {speed}",
-        f"We sold {quantity} {good.names} to {name}, {city}, for {good.price:.2f} euros a piece. "
+        f"We sold {quantity} {good.names} to {name}, {city}, for {good.price:.2f} euros apiece. "
         f"{speed} The order is filed under number {number}.",
     ))  # fmt: skip
     value = {"order_number": number, "customer": name, "city": city, "product": good.names,
@@ -334,7 +334,7 @@ def sensor_log(rng: random.Random) -> Item:
         "site": {"type": "string"},
         "readings": {"type": "array", "items": reading_schema},
         "faults": {"type": "integer", "description": "number of sensors with a fault"},
-        "highest_celsius": {"type": "number", "description": "suspect or not"},
+        "highest_celsius": {"type": "number", "description": "of all values, suspect or not"},
     }
     known = [reading["celsius"] for reading in readings if reading["celsius"] is not None]
     value = {"site": site, "readings": readings, "faults": 1, "highest_celsius": max(known)}

@@ -78,7 +78,7 @@ _WRITERS: dict[str, Callable[[list[Record]], str]] = {
 }
 
 
-@family("syntax", difficulty=2, items=ITEMS_PER_FAMILY)
+@family("syntax", difficulty=1, items=ITEMS_PER_FAMILY)
 def recognise(rng: random.Random) -> Item:
     """One of nine formats; their order in the prompt changes."""
     names = list(_WRITERS)
@@ -124,7 +124,7 @@ def _broken_line(rng: random.Random, line: str) -> str | None:
     return rng.choice(choices)
 
 
-@family("syntax", difficulty=4, items=ITEMS_PER_FAMILY)
+@family("syntax", difficulty=3, items=ITEMS_PER_FAMILY)
 def pick_valid(rng: random.Random) -> Item | None:
     """One of four texts is valid JSON, the others have one error each."""
     texts, number = [], dealt(rng, "numbers", (1, 2, 3, 4))

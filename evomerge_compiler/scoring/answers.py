@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# The lookaheads keep a long row of backticks from being tried at every length.
+# The lookaheads keep a long row of backticks from being tried at every length. A line that closes
+# what it opens is no fence but code within a line (CommonMark 0.31, section 4.5).
 _FENCE = re.compile(
-    r"^[ \t]*(`{3,}(?!`)|~{3,}(?!~))[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
+    r"^[ \t]*(`{3,}(?!`)|~{3,}(?!~))[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
     re.DOTALL | re.MULTILINE,
 )
 _THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)

@@ -102,6 +102,7 @@ FOUND: dict[str, tuple[str, str, Any]] = {
     "fence in the wrong language": ("json", f"```python\n{DONE}\n```", {"a": 9, "b": 2}),
     "fence of tildes": ("json", f"~~~\n{DONE}\n~~~", {"a": 9, "b": 2}),
     "fence that never ends": ("json", f"```json\n{DONE}", {"a": 9, "b": 2}),
+    "fence on one line": ("json", f"```json {DONE} ```\nDone.", {"a": 9, "b": 2}),
     "prose around": ("json", f'Here is the "new" object: {DONE} Enjoy!', {"a": 9, "b": 2}),
     "thought before": ("json", '<think>{"a": 0, "b": 2}</think>\n' + DONE, {"a": 9, "b": 2}),
     "the input, then the answer": (
