@@ -162,8 +162,9 @@ def while_loops(rng: random.Random) -> Question:
          "digital_root", "n: int",
          "while n > 9:\n    total = 0\n    while n:\n        total += n % 10\n        n //= 10\n"
          "    n = total\nreturn n"),
-        (f"how many days it takes until a stock of `n` is used up, when each day half of what is left "
-         f"(rounded down) plus {k} is taken; the last day may take less", "days_left", "n: int",
+        ("how many days it takes until a stock of `n` is used up, when each day half of what is "
+         f"left (rounded down) plus {k} is taken; the last day may take less", "days_left",
+         "n: int",
          f"days = 0\nwhile n > 0:\n    n -= n // 2 + {k}\n    days += 1\nreturn days"),
         (f"how many years it takes until an amount of 100 is at least 100 + `n`, when each year "
          f"{k} percent of it (rounded down to a whole number) are added", "years_needed",

@@ -175,7 +175,8 @@ def shorten_text(rng: random.Random) -> Question:
     mode = rng.choice(("end", "start", "word", "middle"))
     rules = [f"A text of at most {limit} characters is returned as it is."]
     where, cut = {
-        "end": ("its first characters are kept, and the mark stands behind them", "return text[:keep] + mark"),
+        "end": ("its first characters are kept, and the mark stands behind them",
+                "return text[:keep] + mark"),
         "start": ("its last characters are kept, and the mark stands in front",
                   "return mark + text[len(text) - keep:]"),
         "word": ("its first words are kept, as many whole words as fit, joined with single "
