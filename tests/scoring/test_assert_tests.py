@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomerge_compiler.scoring import assert_harness
+from evomerge_compiler.scoring import assert_harness, assert_tests
 from evomerge_compiler.scoring.assert_tests import (
     humaneval_prompt,
     mbpp_prompt,
@@ -105,7 +105,7 @@ def count_up(values, start=0):
                      "enumerate(v))", False, id="wrong"),
         pytest.param("def count_up(v):\n    return tuple(v)", False, id="wrong arguments"),
         pytest.param("def count(v, start=0):\n    return ()", False, id="another name"),
-        pytest.param("def count_up(v, start=0):\n    while True: pass", False, id="no end"),
+        
         pytest.param("def count_up(v, start=0):\n    return object()", False, id="an object"),
         pytest.param("def count_up(v, start=0):\n    raise AssertionError", False, id="raises"),
         pytest.param(SAME_OBJECT, False, id="cheats: equals everything"),
@@ -134,6 +134,11 @@ def test_what_a_program_writes_in_place_of_its_values_is_only_read_in_the_sandbo
     for text in ("b'[true]'", "b'[[true]]'", "b'[\"' + b'[' * 9000 + b'\"]'",
                  "b'[\"[{\\\\\"value\\\\\": true}]\"]'"):  # fmt: skip
         assert not passes(COUNT, forged.format(text=text))
+
+
+def test_a_program_without_end_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assert_tests, "TIMEOUT_S", 1.0)
+    assert not passes(COUNT, "def count_up(v, start=0):\n    while True: pass")
 
 
 def test_a_body_alone_and_no_code_at_all() -> None:
