@@ -94,6 +94,6 @@ class Scratch:
             self._buffers[slot] = buffer
         return buffer[:n_bytes].view(dtype)
 
-    def trim(self) -> None:
-        """Gives the largest buffers back."""
-        self._buffers = {k: b for k, b in self._buffers.items() if b.numel() <= _KEPT_BYTES}
+    def trim(self, kept_bytes: int = _KEPT_BYTES) -> None:
+        """Gives buffers above a size back to the system."""
+        self._buffers = {k: b for k, b in self._buffers.items() if b.numel() <= kept_bytes}

@@ -74,7 +74,7 @@ class Kernel(Protocol):
 
 def fast(method: str) -> Kernel | None:
     """The kernel for a method of mergekit, or None when there is none."""
-    merge = _merges().get(method)
+    merge = _KERNELS.get(method)
     return None if merge is None else partial(_run, merge)
 
 
@@ -157,7 +157,7 @@ def _cosine(job: Job, base: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     norms = []
     for source in (base, other):
         parts = [
-            torch.linalg.vector_norm(job.load(piece, "norms").view(1, -1), dim=1, keepdim=True)
+            torch.linalg.vector_norm(job.load(piece, "whole").view(1, -1), dim=1, keepdim=True)
             for piece in torch.split(source, _SLERP_PIECE)
         ]
         norm = torch.linalg.vector_norm(torch.stack(parts), dim=0)
@@ -166,7 +166,7 @@ def _cosine(job: Job, base: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     for piece, other_piece in zip(
         torch.split(base, _SLERP_PIECE), torch.split(other, _SLERP_PIECE), strict=True
     ):
-        product = job.scratch.take("product", piece.numel(), torch.float32)
+        product = job.float_buffer("whole", piece)
         for x, y, xy in zip(
             torch.split(piece, job.scratch.chunk),
             torch.split(other_piece, job.scratch.chunk),
@@ -198,9 +198,12 @@ def _passthrough(job: Job) -> bool:
     return True
 
 
-def _merges() -> Mapping[str, Callable[[Job], bool]]:
-    differences = {
+_KERNELS: dict[str, Callable[[Job], bool]] = {
+    "linear": _linear,
+    "slerp": _slerp,
+    "passthrough": _passthrough,
+    **{
         name: partial(kernel_differences.merge, method=method)
         for name, method in kernel_differences.METHODS.items()
-    }
-    return {"linear": _linear, "slerp": _slerp, "passthrough": _passthrough, **differences}
+    },
+}
