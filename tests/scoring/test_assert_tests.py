@@ -105,7 +105,6 @@ def count_up(values, start=0):
                      "enumerate(v))", False, id="wrong"),
         pytest.param("def count_up(v):\n    return tuple(v)", False, id="wrong arguments"),
         pytest.param("def count(v, start=0):\n    return ()", False, id="another name"),
-        
         pytest.param("def count_up(v, start=0):\n    return object()", False, id="an object"),
         pytest.param("def count_up(v, start=0):\n    raise AssertionError", False, id="raises"),
         pytest.param(SAME_OBJECT, False, id="cheats: equals everything"),
