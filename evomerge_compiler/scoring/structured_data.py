@@ -5,8 +5,8 @@ the keys and positions that lead to it. The elements of two arrays are paired by
 matching runs first (``difflib``) and by position between those, so that a lost row costs that
 row and not all rows behind it. ``score`` is the F1 of the leaves that agree in path and value,
 ``2 * agreeing / (leaves of one + leaves of the other)``: the field-level F1 by which document
-parsing is scored (Kim et al. 2022, "OCR-free Document Understanding Transformer", section 4.1),
-with paths in place of field names.
+parsing is scored (as in Kim et al. 2022, "OCR-free Document Understanding Transformer"), with
+paths in place of field names.
 
 Where a document is to be changed, doing nothing would already agree in most leaves. There
 ``score`` is ``(F1 - F1 of the input) / (1 - F1 of the input)``, at least 0.
@@ -57,19 +57,7 @@ def score_document(row: Row, results: Sequence[str]) -> dict[str, float]:
         found = documents.find(row["form"], results[0], row["prompt"])
     except ValueError:
         return dict(_NO_DOCUMENT)
-    expected = documents.parse("json", row["value"])
-    agreement = leaf_f1(expected, found)
-    if row.get("source"):
-        unchanged = leaf_f1(expected, documents.parse("json", row["source"]))
-        agreement = max(0.0, (agreement - unchanged) / (1.0 - unchanged))
-    return {
-        "score": agreement,
-        "correct": float(same(found, expected)),
-        "valid": 1.0,
-        "key_f1": leaf_f1(expected, found, values=False),
-        "value_f1": _value_f1(expected, found),
-        "structure": float(_outline(found) == _outline(expected)),
-    }
+    return _compared(row, found)
 
 
 def score_extract(row: Row, results: Sequence[str]) -> dict[str, float]:
@@ -83,16 +71,13 @@ def score_extract(row: Row, results: Sequence[str]) -> dict[str, float]:
         What :func:`score_document` returns, and ``schema_valid``: 1 where the document keeps
         to the schema, formats of text included.
     """
-    scores = score_document(row, results)
-    scores["schema_valid"] = 0.0
-    if scores["valid"]:
+    try:
         found = documents.find(row["form"], results[0], row["prompt"])
-        validator = jsonschema.Draft202012Validator(
-            json.loads(row["schema"]),
-            format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
-        )
-        scores["schema_valid"] = float(validator.is_valid(found))
-    return scores
+    except ValueError:
+        return {**_NO_DOCUMENT, "schema_valid": 0.0}
+    kind = jsonschema.Draft202012Validator
+    validator = kind(json.loads(row["schema"]), format_checker=kind.FORMAT_CHECKER)
+    return {**_compared(row, found), "schema_valid": float(validator.is_valid(found))}
 
 
 def score_answer(row: Row, results: Sequence[str]) -> dict[str, float]:
@@ -118,6 +103,22 @@ def score_answer(row: Row, results: Sequence[str]) -> dict[str, float]:
 
 
 # ------------------------------------------------------------------------------ documents
+def _compared(row: Row, found: Any) -> dict[str, float]:
+    expected = documents.parse("json", row["value"])
+    agreement = leaf_f1(expected, found)
+    if row.get("source"):
+        unchanged = leaf_f1(expected, documents.parse("json", row["source"]))
+        agreement = max(0.0, (agreement - unchanged) / (1.0 - unchanged))
+    return {
+        "score": agreement,
+        "correct": float(same(found, expected)),
+        "valid": 1.0,
+        "key_f1": leaf_f1(expected, found, values=False),
+        "value_f1": _value_f1(expected, found),
+        "structure": float(_outline(found) == _outline(expected)),
+    }
+
+
 def leaf_f1(one: Any, other: Any, *, values: bool = True) -> float:
     """F1 of the leaves in which two JSON values agree.
 
