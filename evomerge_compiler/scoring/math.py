@@ -200,7 +200,7 @@ def equal(text: str, gold: str) -> bool:
 def _is_number(gold: str) -> bool:
     text = plain(gold).strip()
     found = quantities(text)
-    return len(found) == 1 and not re.search("[A-Za-z_^()]", text)
+    return len(found) == 1 and re.search("[A-Za-z_^()±]", text) is None
 
 
 def _expression(text: str) -> str | None:
