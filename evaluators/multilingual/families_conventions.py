@@ -56,7 +56,7 @@ def _item(form: str, prompt: str, accepted: Sequence[str]) -> Item:
 
 def twelve_hour_clock(rng: random.Random) -> Item:
     """24 hours to a.m. and p.m.; noon and midnight are the hard ones."""
-    hour, minute = rng.choice([0, 12, *range(1, 24)]), rng.randrange(1, 60)
+    hour, minute = rng.choice([0, 12, *range(6, 24)]), rng.randrange(1, 60)
     thing = rng.choice(["A train leaves", "The show begins", "The shop closes", "The call is"])
     short = f"{hour % 12 or 12}:{minute:02}"
     half = "AM" if hour < 12 else "PM"
@@ -64,10 +64,8 @@ def twelve_hour_clock(rng: random.Random) -> Item:
         f"{thing} at {hour:02}:{minute:02} on the 24-hour clock. Write this time on the 12-hour "
         "clock as Americans do, with AM or PM. Reply with the time only."
     )
-    dotted = f"{half[0].lower()}.m."
-    return _figures(
-        prompt, f"{short} {half}", f"{short}{half}", f"{short} {dotted}", f"{short}{dotted}"
-    )
+    ways = [f"{hours}{gap}{half}" for hours in (short, f"{short:0>5}") for gap in (" ", "")]
+    return _figures(prompt, *ways, *(way.replace(half, f"{half[0]}.M.") for way in ways))
 
 
 def twenty_four_hours(rng: random.Random) -> Item:
@@ -92,7 +90,7 @@ def date_in_words(rng: random.Random) -> Item:
     if language == "ar":
         written = written.translate(_ARABIC_INDIC)
     prompt = (
-        f"A {_NAMES[language]} letter is dated “{written}”. Which date is that? "
+        f"A letter in {_NAMES[language]} is dated “{written}”. Which date is that? "
         "Answer in the form YYYY-MM-DD."
     )
     return _figures(prompt, day.isoformat())
@@ -121,15 +119,15 @@ def numeric_date(rng: random.Random) -> Item:
     date = datetime.date(rng.randrange(1985, 2030), month, day)
     place, written = rng.choice(
         [
-            ("a German", f"{day:02}.{month:02}.{date.year}"),
-            ("an American", f"{month:02}/{day:02}/{date.year}"),
-            ("a British", f"{day:02}/{month:02}/{date.year}"),
-            ("a French", f"{day:02}/{month:02}/{date.year}"),
-            ("a Brazilian", f"{day:02}/{month:02}/{date.year}"),
+            ("A German", f"{day:02}.{month:02}.{date.year}"),
+            ("An American", f"{month:02}/{day:02}/{date.year}"),
+            ("A British", f"{day:02}/{month:02}/{date.year}"),
+            ("A French", f"{day:02}/{month:02}/{date.year}"),
+            ("A Brazilian", f"{day:02}/{month:02}/{date.year}"),
         ]
     )
     thing = rng.choice(["invoice", "ticket", "newspaper", "contract"])
-    prompt = f"{place.capitalize()} {thing} is dated {written}. Write the date as YYYY-MM-DD."
+    prompt = f"{place} {thing} is dated {written}. Write the date as YYYY-MM-DD."
     return _figures(prompt, date.isoformat())
 
 
@@ -197,7 +195,12 @@ def local_number(rng: random.Random) -> Item:
         f"Write the number {value} as it is usually written in {_PLACES[locale]}, with the "
         "thousands separators and the decimal sign of that country. Reply with the number only."
     )
-    return _figures(prompt, written, *([] if locale.startswith("en") else [spaced]))
+    more = {
+        "en_IN": [],
+        "en_US": [],
+        "de_CH": [spaced, spaced.replace(",", ".")],
+    }
+    return _figures(prompt, written, *more.get(locale, [spaced]))
 
 
 def local_price(rng: random.Random) -> Item:
@@ -314,10 +317,11 @@ def myriads(rng: random.Random) -> Item:
             ("Japanese", f"{tens}億", tens * 10**8),
         ]
     )
-    thing = rng.choice(["visitors", "copies sold", "votes", "passengers"])
+    thing = rng.choice(["a bridge", "a new school", "a festival", "a hospital", "a film"])
+    unit = "yuan" if language == "Chinese" else "yen"
     prompt = (
-        f"A {language} newspaper reports “{written}” {thing}. Write this number in digits only, "
-        "without separators."
+        f"A {language} newspaper puts the cost of {thing} at “{written}” {unit}. Write this "
+        "number in digits only, without separators."
     )
     return _figures(prompt, str(number))
 

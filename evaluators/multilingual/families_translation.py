@@ -15,6 +15,7 @@ import corpus
 from evomerge_compiler.scoring.authoring import Authoring, Item
 
 ITEMS_PER_FAMILY = 5
+_CONTRASTS = 24
 NAMES = {
     "en": "English",
     "fr": "French",
@@ -67,8 +68,9 @@ def _item(place: int, source: str, target: str) -> Item:
     # A step of 7 is prime to 24, so each round through the sentences is in another direction.
     frame = frames[place * 7 % len(frames)]
     turn = place // len(frames)
-    text = spell(frame, source, turn)[0]
-    references = spell(frame, target, turn)
+    words = _words(frame, turn)
+    text = _spell(frame, source, words)[0]
+    references = _spell(frame, target, words)
     prompt = _PROMPTS[place % len(_PROMPTS)].format(
         source=NAMES[source], target=NAMES[target], text=text
     )
@@ -77,23 +79,40 @@ def _item(place: int, source: str, target: str) -> Item:
         "target_language": target,
         "source": text,
         "references": references,
+        "contrasts": _contrasts(frame, target, words),
     }
     return Item(prompt, references[0], fields)
 
 
-def spell(frame: corpus.Block, language: str, turn: int) -> list[str]:
-    """All ways to say a sentence in a language.
-
-    Args:
-        frame: The sentence in all languages.
-        language: A code.
-        turn: Says which phrase fills each slot, so that the same turn says the same everywhere.
-    """
+def _words(frame: corpus.Block, turn: int) -> dict[str, int]:
+    """Which phrase fills each slot: the next one at each turn, in all languages the same."""
     slots = dict.fromkeys(re.findall(r"\{(\w+)\}", frame["en"]))
-    values = {}
-    for offset, slot in enumerate(slots):
-        choices = corpus.phrases(_PHRASES[slot][language])
-        values[slot] = choices[(turn + offset) % len(choices)]
+    sizes = (len(corpus.phrases(_PHRASES[slot]["en"])) for slot in slots)
+    return {
+        slot: (turn + offset) % size
+        for offset, (slot, size) in enumerate(zip(slots, sizes, strict=True))
+    }
+
+
+def _spell(frame: corpus.Block, language: str, words: dict[str, int]) -> list[str]:
+    """All ways to say a sentence in a language, the reference first."""
+    values = {
+        slot: corpus.phrases(_PHRASES[slot][language])[place] for slot, place in words.items()
+    }
     return [
         corpus.sentence(way) for way in corpus.alternatives(corpus.fill(frame[language], values))
     ]
+
+
+def _contrasts(frame: corpus.Block, language: str, words: dict[str, int]) -> list[str]:
+    """Sentences that say something else in one word: the cat for the dog."""
+    others = [
+        words | {slot: place}
+        for slot, right in words.items()
+        for place in range(len(corpus.phrases(_PHRASES[slot][language])))
+        if place != right
+    ]
+    ways = [_spell(frame, language, other) for other in others]
+    # Of each the same number, in as many orders of words as that leaves room for.
+    room = max(1, _CONTRASTS // len(ways))
+    return [way for spelled in ways for way in spelled[:: max(1, len(spelled) // room)]]

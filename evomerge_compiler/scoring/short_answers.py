@@ -85,7 +85,7 @@ def says(text: str, accepted: Sequence[str], others: Sequence[str]) -> bool:
     if said.strip(_MARKS) in known:
         return True
     rest = _without(said, known)
-    if len(said) > _LONG or rest is None or _NEGATION.search(rest):
+    if len(said) > _LONG or rest is None or _NEGATION.search(said):
         return False
     return not any(_places(form, rest) for form in map(unaccented, others))
 

@@ -20,6 +20,7 @@ from evomerge_compiler.scoring.languages import is_in
 _ALTERNATIVE = 0.4
 # No sentence is this many times as long as its translation; a text that is goes on about it.
 _LONGEST = 3
+_SHORTEST = 4
 # Enough of any honest answer, so that the work does not grow with what a model repeats.
 _READ_CHARS = 20_000
 _PIECES = 50
@@ -31,6 +32,10 @@ _NOTE = re.compile(
     r"transliteration|remarque|hinweis|anmerkung|nota|osservazione|注|注意|注释|说明|解释|備考|補足|説明|"
     r"ملاحظة|شرح)\w{0,3}\b[^:：]{0,40}[:：]",
     re.IGNORECASE,
+)
+# A line that speaks of translating announces the answer, with or without a colon.
+_ANNOUNCED = re.compile(
+    r"translat|tradu[ciz]|tradução|übersetz|翻译|翻譯|译文|翻訳|訳文|ترجم", re.IGNORECASE
 )
 _QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”|„([^“”"]+)[“”"]|«([^»]+)»|「([^」]+)」|『([^』]+)』')
 _BRACKETS = re.compile(r"\s*(?:\([^()]*\)|（[^（）]*）|\[[^\[\]]*\]|【[^【】]*】)")
@@ -59,12 +64,14 @@ def judge(text: str, references: Sequence[str], code: str) -> Verdict:
         references: Translations that are equally good.
         code: Language that was asked for.
     """
-    paragraphs = _paragraphs(text, code)
+    known = [_plain(reference) for reference in references]
+    # "Sure!" is in the language too.
+    least = min(map(len, known)) / _SHORTEST
+    paragraphs = _paragraphs(text, code, least)
     if not paragraphs:
         return Verdict(0.0, right_language=False)
     pieces = _distinct([piece for paragraph in paragraphs for piece in paragraph])
     rendering = " ".join(_distinct(paragraphs[0]))
-    known = [_plain(reference) for reference in references]
     too_long = len(rendering) > _LONGEST * max(map(len, known))
     if too_long or _several(pieces[:_PIECES]):
         return Verdict(0.0, right_language=True)
@@ -76,11 +83,12 @@ def chrf(text: str, references: Sequence[str]) -> float:
     return float(_metric().sentence_score(text, list(references)).score) / 100
 
 
-def _paragraphs(text: str, code: str) -> list[list[str]]:
+def _paragraphs(text: str, code: str, least: float) -> list[list[str]]:
     """The pieces of each paragraph that are in the language, paragraphs without any left out.
 
     A label ("Translation:"), a repeated source, a romanisation and a note in another language
-    are no pieces; what follows a note is none either.
+    are no pieces; what follows a note is none either. Nor are pieces of fewer characters than
+    `least`.
     """
     answer = visible(text)[:_READ_CHARS]
     blocks = fenced(answer)
@@ -93,7 +101,8 @@ def _paragraphs(text: str, code: str) -> list[list[str]]:
             break
         if not bare:
             found.append([])
-        found[-1] += [_plain(piece) for piece in _pieces(bare) if is_in(piece, code)]
+        pieces = [_plain(piece) for piece in _pieces(bare)]
+        found[-1] += [piece for piece in pieces if len(piece) >= least and is_in(piece, code)]
     return [paragraph for paragraph in found if paragraph]
 
 
@@ -101,7 +110,8 @@ def _pieces(line: str) -> list[str]:
     """What a line offers: its quotations, if any, else the sides of an arrow or a slash."""
     quoted = ["".join(match) for match in _QUOTED.findall(line)]
     sides = quoted or _ARROW.split(_LABEL.sub("", line))
-    return [_without_brackets(side) for side in sides if side.strip()]
+    plain = [_without_brackets(side) for side in sides if side.strip()]
+    return [side for side in plain if not _ANNOUNCED.search(side)]
 
 
 def _without_brackets(text: str) -> str:
