@@ -115,11 +115,7 @@ def evolve(
         EvomergeError: Bad input, a missing prerequisite, or a held or damaged run folder.
     """
     recipe, source, run_dir = load(target, options)
-    if recipe.search is None:
-        raise UsageError(
-            f"recipe {recipe.name!r} is a single merge",
-            hint="evomerge merge runs it; evolve needs kind: experiment",
-        )
+    require_search(recipe)
     fetch_missing(recipe, trust_remote_code=options.merge.trust_remote_code)
     world = gather(recipe)
     check_dead_genes(recipe)
@@ -133,25 +129,50 @@ def evolve(
         accept_lock=options.accept_lock,
     )
     folder = RunFolder.open(run_dir, create_from=setup)
-    generations = options.generations
-    if generations is None:
-        generations = recipe.search.generations
     watchers = [TimingLog(run_dir), *observers(run_dir)]
     link_sources(recipe, world, run_dir, options)
     with folder.hold(), executor_for(recipe, evaluation, run_dir, options) as executor:
-        ending = Evolution(recipe, folder, executor, watchers).run(generations)
-        final = None
-        if generations > 0:
-            for watcher in watchers:
-                watcher.notice(Concluding(len(recipe.all_models)))
-            final = conclude(recipe, folder, executor, ending)
+        return search(recipe, folder, executor, watchers, options.generations)
+
+
+def search(
+    recipe: Recipe,
+    folder: RunFolder,
+    executor: Executor,
+    watchers: Sequence[Observer],
+    generations: int | None = None,
+) -> Result:
+    """Searches and concludes in a folder that this process holds.
+
+    Args:
+        recipe: The experiment.
+        folder: Its run folder.
+        executor: Scores the candidates.
+        watchers: Are told what happens.
+        generations: In all; None takes the recipe's number.
+    """
+    assert recipe.search is not None
+    if generations is None:
+        generations = recipe.search.generations
+    ending = Evolution(recipe, folder, executor, watchers).run(generations)
+    final = None
+    if generations > 0:
+        for watcher in watchers:
+            watcher.notice(Concluding(len(recipe.all_models)))
+        final = conclude(recipe, folder, executor, ending)
     for watcher in watchers:
         watcher.notice(Finished(ending.reason, best_id(ending), final or {}))
     return Result(folder, ending, final)
 
 
-def load(target: str | Path, options: Options) -> tuple[Recipe, bytes, Path]:
-    """The recipe, its bytes and its run folder, for a recipe or a run to resume."""
+def load(target: str | Path, options: Options, *, suffix: str = "") -> tuple[Recipe, bytes, Path]:
+    """The recipe, its bytes and its run folder, for a recipe or a run to resume.
+
+    Args:
+        target: A recipe or a run folder.
+        options: How it is run.
+        suffix: Follows the recipe's name in the name of a new run folder.
+    """
     path = Path(target)
     if path.is_dir():
         if not (path / recipes.LOCK_NAME).is_file():
@@ -162,8 +183,21 @@ def load(target: str | Path, options: Options) -> tuple[Recipe, bytes, Path]:
     if recipe.search is not None and recipe.evaluation is not None:
         warn_of_benchmarks(recipe.evaluation, recipe.document)
     resumed = path.name == "recipe.yaml" and (path.parent / recipes.LOCK_NAME).is_file()
-    run_dir = path.parent if resumed else options.run_dir or Path("runs") / recipe.name
+    run_dir = path.parent if resumed else options.run_dir or Path("runs") / (recipe.name + suffix)
     return recipe, path.read_bytes(), run_dir
+
+
+def require_search(recipe: Recipe) -> None:
+    """Refuses what is no experiment.
+
+    Raises:
+        UsageError: The recipe is a single merge.
+    """
+    if recipe.search is None:
+        raise UsageError(
+            f"recipe {recipe.name!r} is a single merge",
+            hint="evomerge merge runs it; a search needs kind: experiment",
+        )
 
 
 def link_sources(recipe: Recipe, world: World, run_dir: Path, options: Options) -> None:

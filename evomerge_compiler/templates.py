@@ -99,7 +99,7 @@ class Template:
         from jinja2 import TemplateSyntaxError
 
         try:
-            text: str = _environment(self.path.parent).from_string(self.body).render(**context)
+            text: str = _compiled(self.path.parent, self.body).render(**context)
         except TemplateSyntaxError as error:
             hint = "see the Jinja template syntax: https://jinja.palletsprojects.com/templates"
             raise self._error(str(error.message), error.lineno, hint) from None
@@ -197,6 +197,12 @@ def _line_in_body(error: BaseException) -> int:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(folder: Path, body: str):  # type: ignore[no-untyped-def]
+    # Jinja's own cache is for templates from files; a search renders one body many times.
+    return _environment(folder).from_string(body)
 
 
 @functools.lru_cache(maxsize=8)

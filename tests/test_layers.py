@@ -13,7 +13,15 @@ PACKAGE = Path(__file__).resolve().parents[1] / "evomerge_compiler"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "yamlio", "assets", "processes", "process_pool", "process_supervisor"},
+    {
+        "durability",
+        "errors",
+        "yamlio",
+        "assets",
+        "processes",
+        "process_pool",
+        "process_supervisor",
+    },
     {
         "recipe",
         "recipe_errors",
@@ -26,7 +34,7 @@ LAYERS = [
     },
     {"compiler", "fitness", "strategies"},
     {"merging", "evaluation", "scoring", "executors", "worker", "run_folder"},
-    {"events", "evolution", "conclusion", "planning", "launch", "single"},
+    {"events", "evolution", "conclusion", "planning", "launch", "simulation", "single"},
     {"report", "tracking", "export", "bench"},
     {"cli", "__main__", "__init__"},
 ]

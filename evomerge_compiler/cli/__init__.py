@@ -27,6 +27,7 @@ COMMANDS = {
     "merge": "Run one merge and write the model to disk.",
     "evaluate": "Score a model, recipe or candidate in its domains.",
     "evolve": "Evolve a recipe; the same command resumes.",
+    "simulate": "Try a search in seconds, on a simulated landscape.",
     "status": "Say where a run is.",
     "show": "Show a run's candidates as a table.",
     "diff": "Compare two candidates: genes, merge and scores.",

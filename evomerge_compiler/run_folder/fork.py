@@ -7,12 +7,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from evomerge_compiler.durability import sync_folder
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.run_folder.candidates import CANDIDATE_FILES
 from evomerge_compiler.run_folder.folder import GENERATIONS, RunFolder
 from evomerge_compiler.run_folder.store import RunStore, check_new_name, machine_error
 from evomerge_compiler.run_folder.tables import damaged
-from evomerge_compiler.yamlio import sync_folder
 
 
 def fork(source: str | Path, generation: int, dest: str | Path) -> RunFolder:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from evomerge_compiler import yamlio
+from evomerge_compiler.durability import sync_file, sync_folder
 from evomerge_compiler.errors import MissingPrerequisite, Place, RunDamaged, UsageError
 
 # What `yamlio.write_atomic` leaves when it is killed. Editors' own files (.x.swp) never match.
@@ -142,7 +143,7 @@ class RunStore:
             path = self.path(relative)
             try:
                 os.unlink(path)
-                yamlio.sync_folder(path.parent)
+                sync_folder(path.parent)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -172,12 +173,11 @@ class RunStore:
                 folders.add(path.parent)
                 with path.open("wb") as stream:
                     stream.write(text.encode("utf-8"))
-                    stream.flush()
-                    os.fsync(stream.fileno())
+                    sync_file(stream)
             for folder in sorted(folders, reverse=True):
-                yamlio.sync_folder(folder)
+                sync_folder(folder)
             os.rename(building, target)
-            yamlio.sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             shutil.rmtree(building, ignore_errors=True)
             raise machine_error(error, target, size_bytes) from error
@@ -213,4 +213,4 @@ class RunStore:
             os.mkdir(folder)
         except FileExistsError:
             return
-        yamlio.sync_folder(folder.parent)
+        sync_folder(folder.parent)

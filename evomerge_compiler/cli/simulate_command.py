@@ -1,0 +1,136 @@
+"""``evomerge simulate``: the same search on a simulated landscape, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evomerge_compiler.cli.common import json_option, print_json, recipe_options, split_models
+from evomerge_compiler.events import Event, GenerationSealed, Observer, generation_metrics
+
+BAR_CELLS = 30
+BEST_SCORE = 100.0
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+@click.command(
+    epilog="Examples: evomerge simulate recipes/simulate.yaml  |  "
+    "evomerge simulate recipes/simulate.yaml -S search.strategy=tournament "
+    "-S simulation.landscape=rastrigin --run-dir runs/hard"
+)
+@click.argument("recipe", metavar="RECIPE|RUN")
+@click.option("--gens", type=click.IntRange(min=0), help="Generations in all; 0 only writes 000.")
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Default: runs/NAME-simulated.")
+@recipe_options
+@json_option
+@click.pass_context
+def command(ctx: click.Context, /, recipe: str, as_json: bool, **flags: Any) -> int:
+    """Search on a simulated landscape: no model, the same run folder.
+
+    The recipe's simulation: names the landscape; any recipe has one.
+    """
+    from evomerge_compiler.launch import Options
+    from evomerge_compiler.simulation import simulate
+
+    quiet = as_json or (ctx.obj or {}).get("quiet")
+    table = Table(show=not quiet)
+    options = Options(
+        run_dir=flags["run_dir"],
+        generations=flags["gens"],
+        overrides=tuple(flags["overrides"]),
+        models=split_models(flags["models"]),
+    )
+    result = simulate(recipe, options, lambda _: [table])
+    if as_json:
+        print_json({"generations": table.rows, "final": result.final})
+    elif result.final is None:
+        click.echo(f"generation 000 is in {result.folder.root}; edit its recipes, then simulate")
+    else:
+        click.echo(ending(result))
+    return result.exit_code
+
+
+class Table(Observer):
+    """A line for each generation, as it is sealed.
+
+    Args:
+        show: Print the lines; they are kept either way.
+    """
+
+    def __init__(self, *, show: bool) -> None:
+        self.show = show
+        self.rows: list[dict[str, float | None]] = []
+        self.low: float | None = None
+
+    def notice(self, event: Event) -> None:
+        """Takes up a sealed generation, replayed ones too: the table is of the whole run."""
+        if not isinstance(event, GenerationSealed):
+            return
+        numbers = generation_metrics(event)
+        scored = [o.fitness.objectives for o in event.outcomes if o.fitness is not None]
+        several = bool(scored) and len(scored[0]) > 1
+        row: dict[str, float | None] = {
+            "generation": event.number,
+            "best": numbers.get("best_fitness"),
+            "best_here": max((objectives[0] for objectives in scored), default=None),
+            "mean": numbers.get("avg_fitness"),
+            "failed": numbers["failed"],
+        }
+        if several:
+            for index in range(1, len(scored[0])):
+                row[f"best_here_{index + 1}"] = max(objectives[index] for objectives in scored)
+        self.rows.append(row)
+        if self.show:
+            self._print(row)
+
+    def _print(self, row: Mapping[str, float | None]) -> None:
+        if len(self.rows) == 1:
+            click.echo("  ".join(f"{name:>10}" for name in row))
+        best = row["best"]
+        if self.low is None:
+            self.low = row["mean"]
+        cells = "  ".join(_cell(name, value) for name, value in row.items())
+        click.echo(f"{cells}  {bar(best, self.low)}".rstrip())
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return f"{'-':>10}"
+    whole = name in ("generation", "failed")
+    return f"{value:10.0f}" if whole else f"{value:10.3f}"
+
+
+def bar(value: float | None, low: float | None) -> str:
+    """A bar from the first generation's mean to the landscapes' best score."""
+    if value is None or low is None or low >= BEST_SCORE:
+        return ""
+    share = (value - low) / (BEST_SCORE - low)
+    eighths = round(8 * BAR_CELLS * min(max(share, 0.0), 1.0))
+    return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+
+
+def ending(result: Any) -> str:
+    """How the search ended, and the winner on items that it was and was not chosen by."""
+    final, space = result.final, result.folder.recipe.space
+    lines = [f"\nended by {final['reason']} after {final['candidates']} candidates"]
+    best = result.ending.best
+    if best is None:
+        return "\n".join([*lines, "nothing could be scored"])
+    scores = final["models"].get("winner")
+    if scores is not None:
+        search, held_out = (_score(scores[split]) for split in ("search", "held_out"))
+        lines.append(
+            f"winner {final['winner']}: {search}, on items it was not chosen by {held_out}"
+        )
+    for coordinate, value in zip(space.coordinates, space.flatten(best.genome), strict=True):
+        if value is not None:
+            lines.append(f"  {coordinate.label}: {value}")
+    return "\n".join([*lines, f"run: {result.folder.root}"])
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    stderr = row["stderr"]
+    return f"{row['mean']:.3f}" + (f" ± {stderr:.3f}" if stderr is not None else "")
