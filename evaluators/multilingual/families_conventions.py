@@ -140,7 +140,7 @@ def plain_value(rng: random.Random) -> Item:
         f"A report from {_PLACES[locale]} mentions a weight of {written} tonnes. Write this "
         "number without thousands separators and with a decimal point. Reply with the number only."
     )
-    return _figures(prompt, str(value), f"{value}0")
+    return _figures(prompt, str(value))
 
 
 def numeral_to_digits(rng: random.Random) -> Item:
