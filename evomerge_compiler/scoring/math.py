@@ -3,7 +3,8 @@
 A completion states its answer in one of these places; the first that can be read counts:
 
 1. the last ``\\boxed{...}`` that is closed;
-2. what follows the last "answer is", "answer:" or "####";
+2. what follows the last "answer is", "answer:" or "answer" at the end of a line, or "####" before
+   a lone number;
 3. the last line that holds a number: the number behind its last ``=`` (behind "so ... is", where
    that follows), else the first in its last bold words, else its last one.
 
@@ -29,9 +30,15 @@ _LONGEST_PHRASE = 1_000
 _MOST_MARKERS = 20
 _BOX = re.compile(r"\\f?boxed\s?\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+# "To answer this, the first step is" states nothing, and "#### Step 3" is a heading.
 _MARKER = re.compile(
-    r"\banswer\b[^\n.:=]{0,60}?(?:\bis\b|\bare\b|[:：=])[ :]*|####|答案[是为：:]|答え[はは：:]",
-    re.IGNORECASE,
+    r"""
+    (?<!to[ ])\banswer\b (?:[ ](?:to|for|of|in)[ ][^\n.:=]{0,60}?)? [ ]?(?:\*\*)?[ ]?
+      (?: (?:is|are|would[ ]be|equals)\b[ :]* | [:：=] | (?=[*_ ]*$) )
+    | ^\#{4}[ ]? (?=[-+$€£]?\d[\d.,/ ]*%?[ ]*$)
+    | 答案[是为：:] | 答え[は：:]
+    """,
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
 _SENTENCE_END = re.compile(r"(?<=[\w)%}$*°])[.!?。](?=[\s*\"]|\Z)")
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|\\textbf\{([^{}\n]{1,200})\}")

@@ -93,7 +93,7 @@ def _fraction_character(found: re.Match[str]) -> str:
 
 
 # Each alternative starts where no word or number goes on and takes all digits there are, so that
-# a scan is linear. The first four are the unambiguous groupings.
+# a scan is linear. ``dots`` are the European numbers that cannot be read in another way.
 _NUMBER = re.compile(
     r"""
     (?<![A-Za-z0-9_^.])(?<!\d[,:])(?:
