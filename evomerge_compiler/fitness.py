@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from evomerge_compiler.candidate import Fitness, Scores
+from evomerge_compiler.candidate import Fitness, Outcome, Scores
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.recipe_schema import EvaluationSpec
 
@@ -77,3 +77,24 @@ def _mean(scores: Scores, shares: Mapping[str, float]) -> tuple[float, float | N
             return value, None
         terms.append(share * error)
     return value, math.sqrt(sum(term * term for term in terms))
+
+
+def front(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The outcomes that no other one beats: none is as good everywhere and better somewhere.
+
+    Of equal ones the first stays. Sorted by the first objective, best first.
+    """
+    kept: dict[tuple[float, ...], Outcome] = {}
+    for outcome in outcomes:
+        if outcome.fitness is None:
+            continue
+        new = outcome.fitness.objectives
+        if any(_no_worse(old, new) for old in kept):
+            continue
+        kept = {old: o for old, o in kept.items() if not _no_worse(new, old)}
+        kept[new] = outcome
+    return [kept[objectives] for objectives in sorted(kept, reverse=True)]
+
+
+def _no_worse(one: Sequence[float], two: Sequence[float]) -> bool:
+    return all(a >= b for a, b in zip(one, two, strict=True))

@@ -34,6 +34,7 @@ from evomerge_compiler.planning import TimingLog
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.run_folder.setup import RunSetup
+from evomerge_compiler.strategies.factory import build
 
 MODELS = "models"
 # Ways to run work, by the name that --executor takes.
@@ -188,16 +189,18 @@ def load(target: str | Path, options: Options, *, suffix: str = "") -> tuple[Rec
 
 
 def require_search(recipe: Recipe) -> None:
-    """Refuses what is no experiment.
+    """Refuses what is no experiment, or a search that cannot be, before a folder is made.
 
     Raises:
         UsageError: The recipe is a single merge.
+        RecipeError: The strategy or its parameters are mistaken.
     """
     if recipe.search is None:
         raise UsageError(
             f"recipe {recipe.name!r} is a single merge",
             hint="evomerge merge runs it; a search needs kind: experiment",
         )
+    build(recipe)
 
 
 def link_sources(recipe: Recipe, world: World, run_dir: Path, options: Options) -> None:

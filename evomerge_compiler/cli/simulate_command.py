@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from evomerge_compiler.cli.common import json_option, print_json, recipe_options, split_models
+from evomerge_compiler.candidate import Outcome
+from evomerge_compiler.cli.common import (
+    json_option,
+    print_json,
+    recipe_options,
+    split_models,
+    table,
+)
 from evomerge_compiler.events import Event, GenerationSealed, Observer, generation_metrics
+from evomerge_compiler.fitness import front
+from evomerge_compiler.launch import Options, Result
 
 BAR_CELLS = 30
 BEST_SCORE = 100.0
@@ -32,28 +41,27 @@ def command(ctx: click.Context, /, recipe: str, as_json: bool, **flags: Any) -> 
 
     The recipe's simulation: names the landscape; any recipe has one.
     """
-    from evomerge_compiler.launch import Options
     from evomerge_compiler.simulation import simulate
 
     quiet = as_json or (ctx.obj or {}).get("quiet")
-    table = Table(show=not quiet)
+    shown = Generations(show=not quiet)
     options = Options(
         run_dir=flags["run_dir"],
         generations=flags["gens"],
         overrides=tuple(flags["overrides"]),
         models=split_models(flags["models"]),
     )
-    result = simulate(recipe, options, lambda _: [table])
+    result = simulate(recipe, options, lambda _: [shown])
     if as_json:
-        print_json({"generations": table.rows, "final": result.final})
+        print_json({"generations": shown.rows, "final": result.final})
     elif result.final is None:
         click.echo(f"generation 000 is in {result.folder.root}; edit its recipes, then simulate")
     else:
-        click.echo(ending(result))
+        click.echo(ending(result, shown.outcomes))
     return result.exit_code
 
 
-class Table(Observer):
+class Generations(Observer):
     """A line for each generation, as it is sealed.
 
     Args:
@@ -63,15 +71,16 @@ class Table(Observer):
     def __init__(self, *, show: bool) -> None:
         self.show = show
         self.rows: list[dict[str, float | None]] = []
+        self.outcomes: list[Outcome] = []
         self.low: float | None = None
 
     def notice(self, event: Event) -> None:
         """Takes up a sealed generation, replayed ones too: the table is of the whole run."""
         if not isinstance(event, GenerationSealed):
             return
+        self.outcomes += event.outcomes
         numbers = generation_metrics(event)
         scored = [o.fitness.objectives for o in event.outcomes if o.fitness is not None]
-        several = bool(scored) and len(scored[0]) > 1
         row: dict[str, float | None] = {
             "generation": event.number,
             "best": numbers.get("best_fitness"),
@@ -79,9 +88,8 @@ class Table(Observer):
             "mean": numbers.get("avg_fitness"),
             "failed": numbers["failed"],
         }
-        if several:
-            for index in range(1, len(scored[0])):
-                row[f"best_here_{index + 1}"] = max(objectives[index] for objectives in scored)
+        for index in range(1, len(scored[0]) if scored else 0):
+            row[f"best_{index + 1}"] = max(objectives[index] for objectives in scored)
         self.rows.append(row)
         if self.show:
             self._print(row)
@@ -89,11 +97,11 @@ class Table(Observer):
     def _print(self, row: Mapping[str, float | None]) -> None:
         if len(self.rows) == 1:
             click.echo("  ".join(f"{name:>10}" for name in row))
-        best = row["best"]
         if self.low is None:
             self.low = row["mean"]
         cells = "  ".join(_cell(name, value) for name, value in row.items())
-        click.echo(f"{cells}  {bar(best, self.low)}".rstrip())
+        plot = bar(row["best"], self.low) if "best_2" not in row else ""
+        click.echo(f"{cells}  {plot}".rstrip())
 
 
 def _cell(name: str, value: float | None) -> str:
@@ -112,23 +120,44 @@ def bar(value: float | None, low: float | None) -> str:
     return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
 
 
-def ending(result: Any) -> str:
-    """How the search ended, and the winner on items that it was and was not chosen by."""
-    final, space = result.final, result.folder.recipe.space
+def ending(result: Result, outcomes: Sequence[Outcome]) -> str:
+    """How the search ended: the winner, or the front where there are several objectives."""
+    final = result.final
+    assert final is not None
     lines = [f"\nended by {final['reason']} after {final['candidates']} candidates"]
     best = result.ending.best
-    if best is None:
-        return "\n".join([*lines, "nothing could be scored"])
-    scores = final["models"].get("winner")
-    if scores is not None:
-        search, held_out = (_score(scores[split]) for split in ("search", "held_out"))
-        lines.append(
-            f"winner {final['winner']}: {search}, on items it was not chosen by {held_out}"
-        )
+    if best is None or best.fitness is None:
+        lines.append("nothing could be scored")
+    elif len(best.fitness.objectives) > 1:
+        lines += _front(result, outcomes)
+    else:
+        lines += _winner(result, best)
+    return "\n".join([*lines, f"run: {result.folder.root}"])
+
+
+def _front(result: Result, outcomes: Sequence[Outcome]) -> list[str]:
+    """The candidates that no other one beats in all objectives."""
+    search = result.folder.recipe.search
+    assert search is not None
+    found = front(outcomes)
+    rows = [[str(o.id), *(f"{v:.3f}" for v in o.fitness.objectives)] for o in found if o.fitness]
+    title = f"no other candidate beats these {len(found)} in all objectives:"
+    return [title, table(["candidate", *search.objectives], rows)]
+
+
+def _winner(result: Result, best: Outcome) -> list[str]:
+    """The winner on items that it was chosen by and on others, and its genes."""
+    assert result.final is not None
+    models: Any = result.final["models"]
+    lines = []
+    if "winner" in models:
+        search, held_out = (_score(models["winner"][split]) for split in ("search", "held_out"))
+        lines.append(f"winner {best.id}: {search}, on items it was not chosen by {held_out}")
+    space = result.folder.recipe.space
     for coordinate, value in zip(space.coordinates, space.flatten(best.genome), strict=True):
         if value is not None:
             lines.append(f"  {coordinate.label}: {value}")
-    return "\n".join([*lines, f"run: {result.folder.root}"])
+    return lines
 
 
 def _score(row: Mapping[str, Any]) -> str:

@@ -37,18 +37,18 @@ class Function:
 
     Attributes:
         summary: One line for people.
-        scores: ``(n,)`` units and ``(n,)`` units of the hidden point to a score a domain; one
-            score stands for every domain.
-        n_domains: Domains that it needs; None for any number.
+        scores: ``(n,)`` units and ``(n,)`` units of the hidden point to one score or several;
+            domains take them in turn.
         min_values: Values that a genome must have.
         max_values: Values that a genome may have; None for any number.
+        min_domains: Domains that the evaluation must have.
     """
 
     summary: str
     scores: Callable[[Point, Point], tuple[float, ...]]
-    n_domains: int | None = None
     min_values: int = 1
     max_values: int | None = None
+    min_domains: int = 1
 
 
 def _four_genes(at: Point, best: Point) -> tuple[float, ...]:
@@ -93,12 +93,12 @@ def _loss(value: float) -> tuple[float, ...]:
 
 
 FUNCTIONS: dict[str, Function] = {
-    "four_genes": Function("a hill in four genes, two act together", _four_genes, None, 4, 4),
+    "four_genes": Function("a hill in four genes, two act together", _four_genes, 4, 4),
     "sphere": Function("a bowl", _sphere),
-    "rosenbrock": Function("a bent valley", _rosenbrock, None, 2),
+    "rosenbrock": Function("a bent valley", _rosenbrock, 2),
     "rastrigin": Function("a bowl with a local optimum at every step", _rastrigin),
-    "zdt1": Function("two objectives, convex front", _zdt1, 2, 2),
-    "zdt2": Function("two objectives, concave front", _zdt2, 2, 2),
+    "zdt1": Function("two objectives, convex front", _zdt1, 2, None, 2),
+    "zdt2": Function("two objectives, concave front", _zdt2, 2, None, 2),
 }
 
 
@@ -124,7 +124,7 @@ class GeneLandscape(Landscape):
         at = [float(unit) for unit in values.values()]  # type: ignore[arg-type]
         best = [MARGIN + (1 - 2 * MARGIN) * self.draw("best", label) for label in values]
         scores = FUNCTIONS[self.function].scores(at, best)
-        return scores[self.domains.index(domain)] if len(scores) > 1 else scores[0]
+        return scores[self.domains.index(domain) % len(scores)]
 
     def score(self, domain: str, split: Split, values: Mapping[str, object]) -> TaskItems:
         """Per-item results: the true score, and noise that depends on genome and item."""
@@ -191,12 +191,15 @@ def _misfit(recipe: Recipe, function: Function) -> EvomergeError | None:
     assert recipe.evaluation is not None
     n_values, n_domains = len(recipe.space.coordinates), len(recipe.evaluation.tasks)
     most = math.inf if function.max_values is None else function.max_values
+    at = ("simulation", "landscape")
     if not function.min_values <= n_values <= most:
         least = function.min_values
         wanted = least if least == most else f"at least {least}"
-        message = f"{name} is over {wanted} values, the genome has {n_values}"
-        return recipe.document.error(message, ("simulation", "landscape"))
-    if function.n_domains not in (None, n_domains):
-        message = f"{name} has {function.n_domains} domains, the evaluation {n_domains}"
-        return recipe.document.error(message, ("simulation", "landscape"))
+        message = f"landscape {name!r} is over {wanted} values, the genome has {n_values}"
+        hint = "fix or free genes, or take another landscape"
+        return recipe.document.error(message, at, hint=hint)
+    if n_domains < function.min_domains:
+        message = f"landscape {name!r} needs {function.min_domains} tasks, one an objective"
+        hint = "add a task to evaluation.tasks, or take another landscape"
+        return recipe.document.error(message, at, hint=hint)
     return None

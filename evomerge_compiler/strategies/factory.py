@@ -62,8 +62,10 @@ def _objective_problems(recipe: Recipe, kind: StrategyType) -> list[EvomergeErro
             problems.append(recipe.document.error(message, at, hint="leave one out"))
     n, most = len(search.objectives), kind.max_objectives
     if n < kind.min_objectives or (most is not None and n > most):
-        wanted = f"at least {kind.min_objectives}" if n < kind.min_objectives else f"{most}"
-        message = f"strategy {search.strategy!r} takes {wanted} objectives, the search has {n}"
+        wanted = f"{kind.min_objectives} objectives or more"
+        if n > kind.min_objectives:
+            wanted = "one objective" if most == 1 else f"at most {most} objectives"
+        message = f"strategy {search.strategy!r} takes {wanted}, the search has {n}"
         hint = (
             f"name them: objectives: [{', '.join(known[2:4] if len(known) > 3 else known[:2])}]"
             if n < kind.min_objectives
