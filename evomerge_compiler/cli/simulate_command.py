@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +17,9 @@ from evomerge_compiler.cli.common import (
     table,
 )
 from evomerge_compiler.events import Event, GenerationSealed, Observer, generation_metrics
-from evomerge_compiler.fitness import front
-from evomerge_compiler.launch import Options, Result
+
+if TYPE_CHECKING:
+    from evomerge_compiler.launch import Result
 
 BAR_CELLS = 30
 BEST_SCORE = 100.0
@@ -41,6 +42,7 @@ def command(ctx: click.Context, /, recipe: str, as_json: bool, **flags: Any) -> 
 
     The recipe's simulation: names the landscape; any recipe has one.
     """
+    from evomerge_compiler.launch import Options
     from evomerge_compiler.simulation import simulate
 
     quiet = as_json or (ctx.obj or {}).get("quiet")
@@ -137,6 +139,8 @@ def ending(result: Result, outcomes: Sequence[Outcome]) -> str:
 
 def _front(result: Result, outcomes: Sequence[Outcome]) -> list[str]:
     """The candidates that no other one beats in all objectives."""
+    from evomerge_compiler.fitness import front
+
     search = result.folder.recipe.search
     assert search is not None
     found = front(outcomes)

@@ -1,176 +1,279 @@
-"""The contract every strategy keeps: replay, ties, failures, mixed and conditional genes."""
+"""What every strategy keeps: replay, ties, failures, edits, mixed and conditional genes."""
 
 from __future__ import annotations
 
+import json
+import math
+import random
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from strategy_kits import FAILED, NAMES, SPACES, World, make, mixed_space, scored, spaces
 
-from evomerge_compiler.candidate import CandidateId, Failure, Fitness, Outcome, Proposal
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace, plain_error
-from evomerge_compiler.strategies import all_strategies
+from evomerge_compiler.candidate import CandidateId, Fitness, Outcome, genome_hash
+from evomerge_compiler.genome import GenomeSpace, plain_error
+from evomerge_compiler.strategies.operators import mutate
 from evomerge_compiler.yamlio import dump
 
-NAMES = list(all_strategies())
+every_strategy = pytest.mark.parametrize("name", NAMES)
+every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 
 
-def mixed_space() -> GenomeSpace:
-    """Floats, ints, a log gene, choices, per-model and per-group genes, and conditions."""
-    return GenomeSpace(
-        genes=(
-            Gene("method", "choice", choices=("linear", "slerp")),
-            Gene("ensemble", "choice", choices=("ties", "dare_ties")),
-            Gene("t", "float", 0.0, 1.0, init=0.5, when={"method": ("slerp",)}),
-            Gene("weight", "float", -1.0, 2.0, per="model", init=0.5),
-            Gene("source", "choice", choices=(0, 1, 2, 3), per="layer_group", init=[0, 1, 2]),
-            Gene("depth", "int", 1, 9),
-            Gene("epsilon", "float", 1e-6, 1e-2, log=True),
-        ),
-        fixed={},
-        fixed_genes={},
-        models=("a", "b"),
-        n_groups=4,
+def through_json(space: GenomeSpace, outcome: Outcome) -> Outcome:
+    """The outcome as a later process reads it from the run folder."""
+    genome, problems = space.parse(json.loads(json.dumps(outcome.genome.plain())))
+    assert problems == []
+    objectives = None
+    if outcome.fitness is not None:
+        objectives = Fitness(tuple(json.loads(json.dumps(outcome.fitness.objectives))))
+    return Outcome(outcome.id, genome, objectives, outcome.failure, outcome.scores)
+
+
+@every_strategy
+@pytest.mark.parametrize("n_objectives", [1, 2])
+@pytest.mark.parametrize("space", [SPACES["mixed"], SPACES["real"], SPACES["whole"]])
+def test_replay_gives_the_same_genomes(name: str, n_objectives: int, space: GenomeSpace) -> None:
+    """50 generations with failures, edits, seeds, and generations in which all fail."""
+    world = World(
+        space,
+        n_objectives=n_objectives,
+        failing=frozenset({2, 5}),
+        all_fail=frozenset({0, 7, 8}),
+        edits=0.05,
+        seeds=2,
     )
+    first, asked, states = make(name, space), [], []
+    told = []
+    for generation in range(50):
+        states.append(dump(dict(first.state())))
+        asked.append(first.ask(generation))
+        told.append(world.outcomes(generation, asked[-1]))
+        first.tell(generation, told[-1])
+    again = make(name, space)
+    for generation in range(50):
+        assert dump(dict(again.state())) == states[generation]
+        assert again.ask(generation) == asked[generation]
+        again.tell(generation, [through_json(space, outcome) for outcome in told[generation]])
 
 
-def make(name: str, space: GenomeSpace, population: int = 8, seed: int = 3):  # type: ignore[no-untyped-def]
-    kind = all_strategies()[name]
-    return kind(space, population, seed, kind.parameters())
-
-
-def landscape(space: GenomeSpace, genome: Genome) -> float:
-    flat = space.complete(genome)
-    return round(0.5 - abs(float(flat[3]) - 0.7) / 10 + 0.01 * (flat[0] == "slerp"), 3)  # type: ignore[arg-type]
-
-
-def outcomes(
-    space: GenomeSpace, generation: int, proposals: list[Proposal], fail: frozenset[int]
-) -> list[Outcome]:
-    out = []
-    for slot, proposal in enumerate(proposals):
-        failed = slot in fail
-        out.append(
-            Outcome(
-                CandidateId(generation, slot),
-                proposal.genome,
-                None if failed else Fitness((landscape(space, proposal.genome),), 0.02),
-                Failure("merge", "crashed", "killed") if failed else None,
-            )
-        )
-    return out
-
-
-def drive(name: str, generations: int, fail: frozenset[int] = frozenset()) -> list[list[Proposal]]:
-    space = mixed_space()
-    strategy = make(name, space)
-    asked = []
-    for generation in range(generations):
-        proposals = strategy.ask(generation)
-        asked.append(proposals)
-        strategy.tell(generation, outcomes(space, generation, proposals, fail))
-    return asked
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_replay_gives_the_same_genomes(name: str) -> None:
-    assert drive(name, 6) == drive(name, 6)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@every_strategy
 def test_another_seed_gives_other_genomes(name: str) -> None:
     space = mixed_space()
     one, two = make(name, space, seed=1), make(name, space, seed=2)
     for strategy in (one, two):
-        proposals = strategy.ask(0)
-        strategy.tell(0, outcomes(space, 0, proposals, frozenset()))
+        World(space).run(strategy, 1)
     assert one.ask(1) != two.ask(1)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("fail", [frozenset(), frozenset({0, 3}), frozenset(range(8))])
-def test_every_proposal_is_a_genome_of_the_space(name: str, fail: frozenset[int]) -> None:
+@every_strategy
+def test_random_numbers_of_others_are_neither_used_nor_changed(name: str) -> None:
     space = mixed_space()
-    for generation in drive(name, 8, fail):
-        assert len(generation) == 8
-        for proposal in generation:
-            parsed, problems = space.parse(proposal.genome.plain(), plain_error)
-            assert problems == []
-            assert parsed == proposal.genome, "values are quantised before they are proposed"
-            assert ("t" in proposal.genome.values) == (proposal.genome.values["method"] == "slerp")
+    found = []
+    for seed in (1, 2):
+        random.seed(seed)
+        np.random.seed(seed)
+        before = (random.getstate(), repr(np.random.get_state()))
+        found.append(World(space, n_objectives=2).run(make(name, space), 4))
+        assert (random.getstate(), repr(np.random.get_state())) == before
+    assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_failures_are_never_parents(name: str) -> None:
-    fail = frozenset({0, 1, 2, 5})
-    for number, generation in enumerate(drive(name, 4, fail)):
-        for proposal in generation:
+def check_proposals(space: GenomeSpace, asked: list[list[Outcome]], population: int) -> None:
+    for generation in asked:
+        assert len(generation) == population
+        for outcome in generation:
+            parsed, problems = space.parse(outcome.genome.plain(), plain_error)
+            assert problems == [], [problem.render() for problem in problems]
+            assert parsed == outcome.genome, "values are quantised before they are proposed"
+
+
+@every_strategy
+@every_space
+@pytest.mark.parametrize(
+    "failing", [frozenset(), frozenset({0, 3}), frozenset(range(8))], ids=["none", "some", "all"]
+)
+def test_every_proposal_is_a_genome_of_the_space(
+    name: str, space: GenomeSpace, failing: frozenset[int]
+) -> None:
+    world = World(space, n_objectives=2, failing=failing)
+    check_proposals(space, world.run(make(name, space), 6), 8)
+
+
+@every_strategy
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(space=spaces())
+def test_any_space_can_be_searched(name: str, space: GenomeSpace) -> None:
+    world = World(space, n_objectives=2, failing=frozenset({1}), edits=0.2, seeds=1)
+    strategy = make(name, space, population=4)
+    for generation in range(5):
+        proposals = strategy.ask(generation)
+        told = [Outcome(CandidateId(0, 0), p.genome, None) for p in proposals]
+        check_proposals(space, [told], 4)
+        strategy.tell(generation, world.outcomes(generation, proposals))
+        dump(dict(strategy.state()))
+
+
+@every_strategy
+@pytest.mark.parametrize("population", [1, 2, 3, 5, 9, 64])
+def test_populations_of_any_size(name: str, population: int) -> None:
+    space = mixed_space()
+    world = World(space, n_objectives=2, all_fail=frozenset({1}))
+    check_proposals(space, world.run(make(name, space, population), 6), population)
+
+
+@every_strategy
+def test_parents_are_scored_candidates_of_earlier_generations(name: str) -> None:
+    space, failing = mixed_space(), frozenset({0, 1, 2, 5})
+    strategy = make(name, space)
+    world = World(space, n_objectives=2, failing=failing)
+    for number in range(5):
+        proposals = strategy.ask(number)
+        for proposal in proposals:
+            assert proposal.lineage.asked == genome_hash(proposal.genome)
             for parent in proposal.lineage.parents:
                 assert parent.generation < number
-                assert parent.slot not in fail
+                assert parent.slot not in failing
+        strategy.tell(number, world.outcomes(number, proposals))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_edited_genome_is_what_counts(name: str) -> None:
-    """The strategy is told the genome that was scored, not the one it asked for."""
-    space = mixed_space()
-    strategy = make(name, space)
-    proposals = strategy.ask(0)
-    told = outcomes(space, 0, proposals, frozenset())
-    flat = list(space.complete(told[0].genome))
-    flat[3] = 1.2345
-    edited = space.from_flat(flat)
-    told[0] = Outcome(told[0].id, edited, Fitness((9.0,)))
-    strategy.tell(0, told)
-    from_best = [p for p in strategy.ask(1) if told[0].id in p.lineage.parents]
-    if name == "elite_recovery":
-        assert any(space.flatten(p.genome)[3] == 1.2345 for p in from_best)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@every_strategy
 def test_state_is_plain_data(name: str) -> None:
     space = mixed_space()
     strategy = make(name, space)
-    dump(dict(strategy.state()))
-    strategy.tell(0, outcomes(space, 0, strategy.ask(0), frozenset({1})))
-    dump(dict(strategy.state()))
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("values", [[0.5] * 8, [0.0] * 8, [-1.0] * 8, [1e300, -1e300] * 4])
-def test_ties_and_extreme_fitness_are_survived(name: str, values: list[float]) -> None:
-    space = mixed_space()
-    strategy = make(name, space)
     for generation in range(3):
+        text = dump(dict(strategy.state()))
+        assert text == dump(dict(strategy.state())), "to look changes nothing"
+        strategy.tell(generation, World(space).outcomes(generation, strategy.ask(generation)))
+    assert strategy.state()["strategy"] == name
+
+
+@every_strategy
+@pytest.mark.parametrize("space", [SPACES["mixed"], SPACES["real"], SPACES["words"]])
+@pytest.mark.parametrize(
+    "values", [[0.5] * 8, [0.0] * 8, [-1.0] * 8, [1e300, -1e300] * 4, [1.0] * 7 + [2.0]]
+)
+def test_ties_and_extreme_fitness_are_survived(
+    name: str, space: GenomeSpace, values: list[float]
+) -> None:
+    strategy = make(name, space)
+    for generation in range(12):
+        proposals = strategy.ask(generation)
         told = [
-            Outcome(CandidateId(generation, i), p.genome, Fitness((v,)))
-            for i, (p, v) in enumerate(zip(strategy.ask(generation), values, strict=True))
+            scored(CandidateId(generation, i), p.genome, v)
+            for i, (p, v) in enumerate(zip(proposals, values, strict=True))
         ]
         strategy.tell(generation, told)
-    assert len(strategy.ask(3)) == 8
+    assert len(strategy.ask(12)) == 8
 
 
-def test_a_space_of_one_choice_and_a_space_without_genes() -> None:
-    for genes in ((Gene("only", "choice", choices=("x",)),), ()):
-        space = GenomeSpace(genes, {}, {}, ("a",), 1)
-        for name in NAMES:
-            strategy = make(name, space, population=3)
-            for generation in range(2):
-                proposals = strategy.ask(generation)
-                assert len(proposals) == 3
-                told = [
-                    Outcome(CandidateId(generation, i), p.genome, Fitness((0.1,)))
-                    for i, p in enumerate(proposals)
-                ]
-                strategy.tell(generation, told)
+# -- order, number and finiteness ----------------------------------------------------------
+
+
+@every_strategy
+def test_calls_out_of_order_are_refused(name: str) -> None:
+    space = mixed_space()
+    strategy, world = make(name, space), World(space)
+    for call in (lambda: strategy.tell(0, []), lambda: strategy.ask(1)):
+        with pytest.raises(RuntimeError, match="after nothing"):
+            call()
+    proposals = strategy.ask(0)
+    assert strategy.ask(0) == proposals, "to ask again changes nothing"
+    told = world.outcomes(0, proposals)
+    for call in (lambda: strategy.ask(1), lambda: strategy.tell(1, told)):
+        with pytest.raises(RuntimeError, match=r"after ask\(0\)"):
+            call()
+    strategy.tell(0, told)
+    for call in (lambda: strategy.tell(0, told), lambda: strategy.ask(0)):
+        with pytest.raises(RuntimeError, match=r"after tell\(0\)"):
+            call()
+
+
+@every_strategy
+def test_missing_and_surplus_outcomes_are_refused(name: str) -> None:
+    space = mixed_space()
+    strategy, world = make(name, space), World(space)
+    told = world.outcomes(0, strategy.ask(0))
+    with pytest.raises(ValueError, match="expected 8 outcomes, got 7"):
+        strategy.tell(0, told[:-1])
+    strategy.tell(0, [*told, scored(CandidateId(0, 8), world.anything(), 0.3)])  # a seed
+    told = world.outcomes(1, strategy.ask(1))
+    for wrong in (told[:-1], [*told, told[0]]):
+        with pytest.raises(ValueError, match="expected 8 outcomes"):
+            strategy.tell(1, wrong)
+    strategy.tell(1, told)
+
+
+@every_strategy
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_refused(name: str, value: float) -> None:
+    space = mixed_space()
+    strategy = make(name, space)
+    told = World(space).outcomes(0, strategy.ask(0))
+    for objectives in ((value,), (0.5, value)):
+        bad = scored(told[0].id, told[0].genome, *objectives)
+        with pytest.raises(ValueError, match="objectives"):
+            strategy.tell(0, [bad, *told[1:]])
+
+
+# -- what a person does --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("random", "sobol")])
+@pytest.mark.parametrize("as_seed", [False, True])
+def test_an_edited_genome_and_a_seed_are_what_counts(name: str, as_seed: bool) -> None:
+    """The same history with one genome that a person wrote leads elsewhere."""
+    space = mixed_space()
+    asks = []
+    for written in (False, True):
+        strategy = make(name, space)
+        told = World(space, n_objectives=2).outcomes(0, strategy.ask(0))
+        flat = list(space.complete(told[0].genome))
+        flat[3], flat[9] = 1.2345, 7
+        best = scored(CandidateId(0, 0), space.from_flat(flat), 9.0, 9.0)
+        if written and as_seed:
+            told.append(Outcome(CandidateId(0, 8), best.genome, best.fitness, None, best.scores))
+        elif written:
+            told[0] = best
+        else:
+            told[0] = scored(told[0].id, told[0].genome, 9.0, 9.0)
+        strategy.tell(0, told)
+        asks.append([proposal.genome for proposal in strategy.ask(1)])
+    assert asks[0] != asks[1]
+
+
+@every_strategy
+def test_equal_genomes_may_be_told(name: str) -> None:
+    space = mixed_space()
+    strategy = make(name, space)
+    for generation in range(6):
+        strategy.ask(generation)
+        told = [
+            scored(CandidateId(generation, i), space.initial(), 0.1 * i, 0.5) for i in range(8)
+        ]
+        strategy.tell(generation, told)
+
+
+@every_strategy
+def test_a_run_that_never_scores_goes_on(name: str) -> None:
+    space = mixed_space()
+    strategy = make(name, space)
+    for generation in range(30):
+        proposals = strategy.ask(generation)
+        assert not any(proposal.lineage.parents for proposal in proposals)
+        strategy.tell(
+            generation,
+            [Outcome(CandidateId(generation, i), p.genome, None, FAILED)
+             for i, p in enumerate(proposals)],
+        )  # fmt: skip
 
 
 def test_mutation_stays_in_range_and_moves_something() -> None:
-    from evomerge_compiler.strategies.operators import mutate
-
     space = mixed_space()
     genome = space.initial()
-    random = np.random.default_rng(0)
+    draws = np.random.default_rng(0)
     for _ in range(300):
-        child = mutate(space, genome, 0.15, 0.1, random)
+        child = mutate(space, genome, 0.15, 0.1, draws)
         assert space.parse(child.plain())[1] == []
         assert child != genome
         genome = child
