@@ -274,6 +274,8 @@ class WorkerPool:
             if succeeded:
                 task.future.set_result(value)
             else:
+                if verdict(value) == "out_of_memory":
+                    worker.stop()  # what it still holds would cost the next task its memory
                 task.future.set_exception(value)
 
 

@@ -146,13 +146,13 @@ class _HashedWeights:
         """The hash of the tensors that were streamed."""
         return self._digest.hexdigest()
 
-    def stream(self) -> Iterator[tuple[str, Tensor]]:
+    def stream(self, into: Mapping[str, Tensor] | None = None) -> Iterator[tuple[str, Tensor]]:
         """See :class:`evomerge_compiler.evaluation.model_weights.Weights`."""
-        from evomerge_compiler.merging.in_memory import add_tensor
+        from evomerge_compiler.merging.tensors import add_tensor
 
         self._digest = TensorsHash()
         with ThreadPoolExecutor(1) as hasher:
-            for name, tensor in self._merge.stream():
+            for name, tensor in self._merge.stream(into):
                 hashed = hasher.submit(add_tensor, self._digest, name, tensor)
                 yield name, tensor
                 hashed.result()  # before the next merge may use the memory again

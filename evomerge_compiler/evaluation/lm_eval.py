@@ -41,6 +41,7 @@ from evomerge_compiler.evaluation.results import (
 from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, eval_key
 from evomerge_compiler.evaluation.split import Split, select
 from evomerge_compiler.evaluation.task_files import LoadedTask
+from evomerge_compiler.processes import verdict
 
 _Asked = tuple[str, int | None, str]
 
@@ -300,7 +301,7 @@ def _process(loaded: LoadedTask, index: int, answers: list[Any]) -> Mapping[str,
         raise WorkFailed(
             f"{loaded.name}: judging item {loaded.hashes[index][:12]} raised "
             f"{type(error).__name__}: {error}",
-            reason="crashed",
+            reason=verdict(error),
             step="evaluate",
         ) from error
 

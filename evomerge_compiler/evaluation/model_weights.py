@@ -7,18 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from evomerge_compiler.merging.weights import INDEX_FILE, SINGLE_FILE
+from evomerge_compiler.merging.weights import INDEX_FILE, SINGLE_FILE, TensorSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-class Shaped(Protocol):
-    """What is known of a tensor before its values."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
 
 
 class Weights(Protocol):
@@ -33,20 +25,19 @@ class Weights(Protocol):
         """Folder with all files of the model; its weights are not read from here."""
 
     @property
-    def tensors(self) -> Mapping[str, Shaped]:
-        """Name to shape of every tensor."""
+    def tensors(self) -> Mapping[str, TensorSpec]:
+        """Name to dtype and shape of every tensor."""
 
-    def stream(self) -> Iterator[tuple[str, Tensor]]:
+    def stream(self, into: Mapping[str, Tensor] | None = None) -> Iterator[tuple[str, Tensor]]:
         """Yields each tensor once, in any order, to be copied at once.
+
+        Args:
+            into: Contiguous tensors of the right dtype and shape that may be filled, and are
+                then yielded themselves.
 
         Raises:
             WorkFailed: The tensors cannot be made, or hold NaN or infinity.
         """
-
-
-class _Shape:
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
 
 
 class FolderWeights:
@@ -60,15 +51,17 @@ class FolderWeights:
         from safetensors import safe_open
 
         self.shell = folder
-        self.tensors: dict[str, Shaped] = {}
+        self.tensors: dict[str, TensorSpec] = {}
         self._files = _weight_files(folder)
         for file in self._files:
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118  (not a mapping)
-                    self.tensors[name] = _Shape(tuple(tensors.get_slice(name).get_shape()))
+                    piece = tensors.get_slice(name)
+                    spec = TensorSpec(piece.get_dtype(), tuple(piece.get_shape()))
+                    self.tensors[name] = spec
 
-    def stream(self) -> Iterator[tuple[str, Tensor]]:
-        """See :class:`Weights`; values are not looked at."""
+    def stream(self, into: Mapping[str, Tensor] | None = None) -> Iterator[tuple[str, Tensor]]:
+        """See :class:`Weights`; tensors are those of the mapped files, unchecked."""
         from safetensors import safe_open
 
         for file in self._files:

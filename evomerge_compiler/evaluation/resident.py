@@ -16,8 +16,10 @@ from typing import Any
 from evomerge_compiler.errors import MissingPrerequisite, WorkFailed
 from evomerge_compiler.evaluation import metered
 from evomerge_compiler.evaluation.failures import failures_of_work, non_finite
-from evomerge_compiler.evaluation.model_weights import FolderWeights, Shaped, Weights
+from evomerge_compiler.evaluation.model_weights import FolderWeights, Weights
 from evomerge_compiler.evaluation.spec import EvaluationPlan
+from evomerge_compiler.merging.tensors import is_finite, torch_dtype
+from evomerge_compiler.merging.weights import TensorSpec
 
 # What a model is besides its weights. The rest of a folder does not reach the evaluation.
 _TOKENIZER_FILES = (
@@ -79,7 +81,8 @@ class ResidentModel:
             self.drop()  # it may hold a mixture of two models
             raise
         self.shell_key, self.tokenizer_key = shell_key, tokenizer_key
-        self._check_weights()
+        if isinstance(model, Path):  # other weights are looked at as they are made
+            self._check_weights()
 
     def drop(self) -> None:
         """Frees the model."""
@@ -129,18 +132,15 @@ class ResidentModel:
         if not _fills(own, weights.tensors):
             return False
         with torch.no_grad():
-            for name, tensor in weights.stream():
-                own[name].copy_(tensor)
+            for name, tensor in weights.stream(_fillable(own, weights.tensors)):
+                if tensor.data_ptr() != own[name].data_ptr():
+                    own[name].copy_(tensor)
         self.swaps += 1
         return True
 
     def _check_weights(self) -> None:
-        import torch
-
         for name, tensor in self.lm.model.named_parameters():
-            # One pass: NaN and infinity reach the extremes, and no mask as large is made.
-            extremes = torch.stack(torch.aminmax(tensor.detach()))
-            if not bool(torch.isfinite(extremes).all()):
+            if not is_finite(tensor.detach()):
                 self.drop()
                 raise non_finite(f"the weights {name} hold a value that is not finite")
 
@@ -254,7 +254,18 @@ def _own_storage(model: Any) -> None:
         parameter.data = parameter.data.clone()
 
 
-def _fills(own: Mapping[str, Any], tensors: Mapping[str, Shaped]) -> bool:
+def _fillable(own: Mapping[str, Any], tensors: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    """The resident tensors that a merge may write to: on the CPU, of its own dtype."""
+    return {
+        name: own[name].detach()
+        for name, spec in tensors.items()
+        if own[name].dtype == torch_dtype(spec.dtype)
+        and own[name].device.type == "cpu"
+        and own[name].is_contiguous()
+    }
+
+
+def _fills(own: Mapping[str, Any], tensors: Mapping[str, TensorSpec]) -> bool:
     """Whether the named tensors fill the model's exactly, each piece of storage once."""
     storages = [own[name].data_ptr() for name in tensors if name in own]
     same_shapes = all(
