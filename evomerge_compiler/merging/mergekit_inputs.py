@@ -52,8 +52,9 @@ def _input_class() -> Any:
             return str(self._name)
 
         def config(self, trust_remote_code: bool = False) -> Any:
-            # mergekit sets the depth of the result in it.
-            return copy.deepcopy(self._config)
+            # mergekit sets the depth of the result in it, in one of its parts when it has some.
+            nested = bool(self._config.sub_configs)
+            return copy.deepcopy(self._config) if nested else copy.copy(self._config)
 
         def lazy_loader(self, *_: object, **__: object) -> Any:
             return LoaderCache().get(self)

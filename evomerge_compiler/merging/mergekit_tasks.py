@@ -26,6 +26,7 @@ from evomerge_compiler.merging.mergekit_inputs import (
 )
 from evomerge_compiler.merging.stage_results import StageTensors
 from evomerge_compiler.merging.tensors import DTYPE_CODES, spec_of, torch_dtype
+from evomerge_compiler.merging.vocabulary_rows import VocabularyRows
 from evomerge_compiler.merging.weights import TensorSpec
 
 if TYPE_CHECKING:
@@ -322,10 +323,30 @@ class StageTasks:
                 tensor = tensors[slot.model].to(device)
                 tensors[slot.model] = tensor.to(torch_dtype(slot.dtype)) if slot.dtype else tensor
         if aligned:
-            tensors = task.gather_tensors.execute(self._tokenizer(), tensors)
+            tensors = self._aligned(task.gather_tensors, tensors)
             tensors = {model: tensor.to(self.device) for model, tensor in tensors.items()}
         merged: torch.Tensor = task.execute(tensors=tensors)
         return merged
+
+    def _aligned(self, task: Any, tensors: dict[Any, torch.Tensor]) -> dict[Any, torch.Tensor]:
+        """The tensors with rows in the order of the tokenizer."""
+        from mergekit.vocabulary import vocabulary_views
+
+        info = self._tokenizer()
+        models = tuple(tensors)
+        if task.tokens or task.pad_to_multiple_of or not models:
+            aligned: dict[Any, torch.Tensor] = task.execute(info, tensors)
+            return aligned
+        vocabulary_views(list(tensors.values()), task.vocabulary_axis)  # refuses other widths
+        key = (self._tokenizer_task, models, task.base_model)
+        if key not in self._tokenizers:
+            ids = list(info.tokenizer.get_vocab().values())
+            rows = VocabularyRows.find(ids, info.permutations, models, task.base_model)
+            self._tokenizers[key] = rows
+        result: dict[Any, torch.Tensor] = self._tokenizers[key].align(
+            tensors, task.vocabulary_axis
+        )
+        return result
 
     def _tokenizer(self) -> Any:
         """What mergekit finds out about tokenizers, once for the same models."""

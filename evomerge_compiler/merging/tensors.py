@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ def is_finite(tensor: torch.Tensor) -> bool:
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     low, high = tensor.aminmax()  # NaN wins both
-    return bool(low.isfinite()) and bool(high.isfinite())
+    return math.isfinite(low.item()) and math.isfinite(high.item())
 
 
 def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:

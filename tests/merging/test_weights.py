@@ -29,6 +29,14 @@ def test_hash_does_not_depend_on_how_tensors_are_spread(tmp_path: Path) -> None:
     assert (found.n_parameters, found.n_bytes, found.non_finite) == (7, 22, ())
 
 
+def test_hash_is_the_same_in_any_order_and_in_any_pieces(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", {"b": TWO, "a": ONE})
+    digest = weights.TensorsHash()
+    for name, (dtype, shape, data) in (("b", TWO), ("a", ONE)):
+        digest.add(name, weights.TensorSpec(dtype, shape), [data[:3], data[3:]])
+    assert digest.hexdigest() == weights.tensors_sha256(tmp_path)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
