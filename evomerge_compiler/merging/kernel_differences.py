@@ -197,10 +197,7 @@ def _scale(difference: Difference, mask: _Mask, dtype: torch.dtype) -> torch.Ten
     import torch
 
     job = difference.job
-    if job.result.dtype == dtype:
-        whole = job.result  # nothing is in it yet
-    else:
-        whole = job.scratch.take("whole", job.n, dtype)
+    whole = job.whole(dtype)
     for start, piece in difference.pieces():
         whole[start : start + piece.numel()].copy_(piece.abs_())
     before = whole.view(job.shape).sum()

@@ -90,6 +90,12 @@ class Job:
         """A buffer of ``dtype`` and of a piece's length."""
         return self.scratch.take(f"typed.{slot}", like.numel(), self.dtype)
 
+    def whole(self, dtype: torch.dtype) -> torch.Tensor:
+        """Memory (n,) of a type; that of the result, in which nothing is yet, where it fits."""
+        if self.result.dtype == dtype:
+            return self.result
+        return self.scratch.take("whole", self.n, dtype)
+
     def cast(self, piece: torch.Tensor, slot: str) -> torch.Tensor:
         """A piece of an input in ``dtype``; the piece itself when it has that type."""
         if piece.dtype == self.dtype:

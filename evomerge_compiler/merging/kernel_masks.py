@@ -4,9 +4,9 @@ Three rules: the largest magnitudes (TIES, arXiv 2306.01708), a window of magnit
 Breadcrumbs, arXiv 2312.06795), and chance (DARE, arXiv 2311.03099; DELLA, arXiv 2406.11617).
 
 Magnitudes are counted instead of sorted. Only when a cut falls among equal magnitudes does it
-matter in which order torch's unstable sort leaves those, and then that sort runs, in buffers that
-are used again. A bfloat16 difference has some thousand distinct magnitudes, so there that is the
-usual case; the findings of a scratch save it for the next candidate.
+matter in which order torch's unstable sort leaves those. A bfloat16 difference has some thousand
+distinct magnitudes, so there that is the usual case; :mod:`kernel_order` finds it out, and the
+findings of a scratch save it for the next candidate.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evomerge_compiler.merging import kernel_order
 
 if TYPE_CHECKING:
     import torch
@@ -259,12 +263,8 @@ def _find_cut(difference: Difference, low: int, high: int, *, descending: bool) 
     ]
     tied = nothing
     if split:
-        order = _order(difference, descending=descending)
-        kept = []
-        for run in split:
-            begin, end = max(low, run.begin), min(high, run.end)
-            kept.append(order[n - end : n - begin] if descending else order[begin:end])
-        tied = torch.cat(kept).int().sort().values
+        kept = [_kept_of_run(difference, run, low, high, descending=descending) for run in split]
+        tied = torch.from_numpy(np.sort(np.concatenate(kept)))
     below = None if high == n else _value(top.bits + (top not in split), dtype)
     return Cut(_value(bottom.bits - (bottom not in split), dtype), below, tied)
 
@@ -310,7 +310,7 @@ def _count(difference: Difference, shift: int, upper: int | None) -> torch.Tenso
 
     n_bins = 1 << 15 if upper is None else 1 << 16
     counts = torch.zeros(n_bins, dtype=torch.int64)
-    integer = torch.int32 if difference.job.dtype == torch.float32 else torch.int16
+    integer = _integer(difference.job.dtype)
     for _, piece in difference.pieces():
         bits = piece.abs_().view(integer)
         if upper is not None:
@@ -321,17 +321,63 @@ def _count(difference: Difference, shift: int, upper: int | None) -> torch.Tenso
     return counts
 
 
-def _order(difference: Difference, *, descending: bool) -> torch.Tensor:
-    """Indices (n,) by magnitude, as torch's unstable sort of float32 leaves them."""
+def _kept_of_run(
+    difference: Difference, run: _Run, low: int, high: int, *, descending: bool
+) -> kernel_order.Indices:
+    """Indices (n_kept,) of the elements of a run that a window of ascending ranks keeps."""
+    begin, end = run.begin, run.end
+    if descending:
+        n = difference.job.n
+        begin, end, low, high = n - end, n - begin, n - high, n - low
+    if high < end:
+        kept = _front(difference, high, run.bits, descending=descending)
+    else:
+        kept = kernel_order.where(_bits(difference), run.bits)
+    if low > begin:
+        dropped = _front(difference, low, run.bits, descending=descending)
+        kept = np.setdiff1d(kept, dropped, assume_unique=True)
+    return kept
+
+
+def _front(
+    difference: Difference, n_front: int, bits: int, *, descending: bool
+) -> kernel_order.Indices:
+    """Indices of the elements of one magnitude that mergekit's sort puts before a place."""
     import torch
 
-    job = difference.job
-    keys = job.scratch.take("sort.keys", job.n, torch.float32)
-    order = job.scratch.take("sort.order", job.n, torch.int64)
+    job, keys = difference.job, _bits(difference)
+    if kernel_order.is_known() and keys.max() <= _bits_of_infinity(job.dtype):
+        order = job.scratch.take("order", job.n, torch.int32).numpy()
+        if not descending:
+            np.negative(keys, out=keys)
+        found = kernel_order.front(keys, order, n_front, bits if descending else -bits)
+        if found is not None:
+            return found
+        keys = _bits(difference)
+    magnitudes = torch.from_numpy(keys).view(job.dtype).float()
+    front = torch.argsort(magnitudes, descending=descending)[:n_front].int()
+    return kernel_order.where(keys[front.numpy()], bits, front.numpy())
+
+
+def _bits(difference: Difference) -> kernel_order.Keys:
+    """Magnitudes (n,) as integers of their bits, in memory that the next call overwrites."""
+    whole = difference.job.whole(difference.job.dtype)
     for start, piece in difference.pieces():
-        keys[start : start + piece.numel()].copy_(piece.abs_())
-    torch.sort(keys, descending=descending, out=(keys, order))
-    return order
+        whole[start : start + piece.numel()].copy_(piece.abs_())
+    keys: kernel_order.Keys = whole.view(_integer(whole.dtype)).numpy()
+    return keys
+
+
+def _integer(dtype: torch.dtype) -> torch.dtype:
+    import torch
+
+    return torch.int32 if dtype == torch.float32 else torch.int16
+
+
+def _bits_of_infinity(dtype: torch.dtype) -> int:
+    import torch
+
+    return int(torch.tensor(float("inf"), dtype=dtype).view(_integer(dtype)))
 
 
 def _value(bits: int, dtype: torch.dtype) -> float:
@@ -340,5 +386,4 @@ def _value(bits: int, dtype: torch.dtype) -> float:
 
     if bits < 0:
         return -1.0
-    integer = torch.int32 if dtype == torch.float32 else torch.int16
-    return float(torch.tensor(bits, dtype=integer).view(dtype))
+    return float(torch.tensor(bits, dtype=_integer(dtype)).view(dtype))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mergekit.merge_methods import merge_tensors, registered_methods
 
-from evomerge_compiler.merging import kernel_masks, kernels
+from evomerge_compiler.merging import kernel_masks, kernel_order, kernels
 from evomerge_compiler.merging.kernels import Findings, Scratch
 
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
@@ -267,17 +268,68 @@ def test_findings_drop_what_was_not_used_for_longest() -> None:
     assert len(findings) == 2
 
 
-def test_whole_runs_and_zeros_need_no_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_runs_and_zeros_need_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("sorted")
+        raise AssertionError("ordered")
 
-    monkeypatch.setattr(kernel_masks, "_order", refuse)
+    monkeypatch.setattr(kernel_masks, "_front", refuse)
     base, model = models(1, (100, 100), torch.bfloat16)
     differences("ties", [base, model], (0.9,))  # cuts among the unchanged values
     distinct = torch.randperm(10_000).float() + 1
     differences("ties", [torch.zeros(10_000), distinct], (0.37,))
-    with pytest.raises(AssertionError, match="sorted"):
+    with pytest.raises(AssertionError, match="ordered"):
         differences("ties", [base, model], (0.2,))
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 17, 100, 5000, (1 << 18) - 1, (1 << 18) + 5, 600_000])
+@pytest.mark.parametrize("n_values", [1, 2, 40, 3000])
+def test_front_of_equal_keys_is_that_of_the_sort(n: int, n_values: int) -> None:
+    draw = np.random.default_rng(n + n_values)
+    shaped = {
+        "drawn": draw.integers(0, n_values, n),
+        "rising": np.arange(n) * n_values // n,
+        "falling": (n - np.arange(n)) * n_values // n,
+        "skewed": np.minimum(np.abs(draw.normal(size=n)) * n_values / 4, n_values).astype(int),
+    }
+    for keys in (keys.astype(np.int16) for keys in shaped.values()):
+        ranked = torch.argsort(torch.from_numpy(keys).float(), descending=True).numpy()
+        for n_front in sorted({1, n // 10, n // 2, n - 1} - {0}):
+            value = int(keys[ranked[n_front - 1]])
+            found = kernel_order.front(keys.copy(), np.empty(n, np.int32), n_front, value)
+            assert found is not None
+            expected = ranked[:n_front][keys[ranked[:n_front]] == value]
+            assert np.array_equal(np.sort(found), np.sort(expected))
+
+
+def test_another_order_is_noticed_and_taken_from_the_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernel_order.is_known.__wrapped__()
+    argsort = torch.argsort
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "argsort", lambda *a, **k: argsort(*a, **k, stable=True))
+        assert not kernel_order.is_known.__wrapped__()
+    monkeypatch.setattr(kernel_order, "is_known", lambda: False)
+    for dtype in DTYPES:
+        for method in ("ties", "breadcrumbs"):
+            differences(method, models(2, (13, 700), dtype), rescale=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("density", [0.001, 0.3, 0.9])
+def test_what_is_not_finite_stays_so(dtype: torch.dtype, density: float) -> None:
+    base, first, second = models(2, (13, 700), dtype)
+    first[0, :20] = float("nan")
+    first[1, :20] = float("inf")
+    second[2, :20] = -float("inf")
+    options = {**DEFAULTS["ties"], "lambda": 1.0, "int8_mask": False}
+    parameters = {"weight": [0.6, 0.4], "density": density, **options}
+    theirs = merge_tensors([base, first, second], "ties", parameters=parameters, base_index=0)
+    kernel = kernels.fast("ties")
+    assert kernel is not None
+    per_input = [{}, *({"weight": weight, "density": density} for weight in (0.6, 0.4))]
+    ours = kernel([base, first, second], 0, per_input, options, Scratch(chunk=CHUNK))
+    assert ours is not None
+    assert torch.equal(theirs.isfinite(), ours.isfinite())
+    assert torch.equal(bits(theirs.nan_to_num()), bits(ours.nan_to_num()))
 
 
 @pytest.mark.parametrize(
