@@ -36,7 +36,8 @@ def front(keys: Keys, order: Indices, n_front: int, value: int) -> Indices | Non
     Returns:
         Their indices (n_found,), or None where the sort would have changed its method.
     """
-    order[:] = np.arange(len(keys), dtype=order.dtype)
+    for start in range(0, len(keys), _BLOCK):
+        order[start : start + _BLOCK] = np.arange(start, min(start + _BLOCK, len(keys)))
     first, last = 0, len(keys)
     depth = 2 * (len(keys).bit_length() - 1)
     while last - first > _INSERTED:
