@@ -27,6 +27,7 @@ from evomerge_compiler.events import Concluding, Finished, Observer
 from evomerge_compiler.evolution import Ending, Evolution, best_id
 from evomerge_compiler.executors.base import Executor
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
+from evomerge_compiler.executors.ray import RayExecutor
 from evomerge_compiler.executors.warm import WarmExecutor
 from evomerge_compiler.merging.options import MergeOptions, gpu_available
 from evomerge_compiler.merging.sources import fetch_missing, materialise
@@ -37,8 +38,8 @@ from evomerge_compiler.run_folder.setup import RunSetup
 from evomerge_compiler.strategies.factory import build
 
 MODELS = "models"
-# Ways to run work, by the name that --executor takes.
-EXECUTORS = {"warm": WarmExecutor, "cli": LocalExecutor}
+# Ways to run work on this machine, by the name that --executor takes.
+LOCAL_EXECUTORS = {"warm": WarmExecutor, "cli": LocalExecutor}
 # A change in one of these may change scores: it stops a resumed run until it is accepted.
 LOCKED_VERSIONS = ("mergekit", "lm_eval", "transformers", "torch")
 
@@ -50,7 +51,8 @@ class Options:
     Attributes:
         run_dir: The run folder; ``runs/NAME`` by default.
         generations: In all; None takes the recipe's number.
-        executor: Name of the way to run work, one of :data:`EXECUTORS`.
+        executor: Name of the way to run work: one of :data:`LOCAL_EXECUTORS`, or ``ray``.
+        ray_address: The cluster of executor ``ray``; None starts one on this machine.
         jobs: Workers.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         retries: How often a candidate whose worker crashed is tried again.
@@ -64,6 +66,7 @@ class Options:
     run_dir: Path | None = None
     generations: int | None = None
     executor: str = "warm"
+    ray_address: str | None = None
     jobs: int = 1
     device: str = "auto"
     retries: int = 1
@@ -124,7 +127,7 @@ def evolve(
     setup = RunSetup(
         recipe=recipe,
         source=source,
-        resolved=_resolved(recipe, world, evaluation),
+        resolved=_resolved(recipe, world, evaluation, options),
         overrides=options.overrides,
         models=options.models,
         accept_lock=options.accept_lock,
@@ -247,7 +250,9 @@ def evaluation_of(recipe: Recipe, options: Options) -> EvaluationPlan:
     )
 
 
-def _resolved(recipe: Recipe, world: World, evaluation: EvaluationPlan) -> dict[str, object]:
+def _resolved(
+    recipe: Recipe, world: World, evaluation: EvaluationPlan, options: Options
+) -> dict[str, object]:
     """What must be the same when the run goes on."""
     models = {alias: model.identity for alias, model in world.sources.items()}
     return {
@@ -255,15 +260,19 @@ def _resolved(recipe: Recipe, world: World, evaluation: EvaluationPlan) -> dict[
         "template": f"{recipe.template.name} sha256:{recipe.template.sha256}",
         "tasks": f"sha256:{evaluation.tasks_hash}",
         "versions": {name: importlib.metadata.version(name) for name in LOCKED_VERSIONS},
-        "device": device_kind(evaluation.device),
+        "device": device_kind(evaluation.device, elsewhere=options.ray_address is not None),
         "dtype": evaluation.dtype,
         "batch_size": evaluation.batch_size,
         "seed": recipe.seed,
     }
 
 
-def device_kind(device: str) -> str:
+def device_kind(device: str, *, elsewhere: bool = False) -> str:
     """``cpu`` or ``cuda``: scores of the two do not compare digit by digit.
+
+    Args:
+        device: As given; ``auto`` asks this machine.
+        elsewhere: Models run on other machines, which may have the GPU that this one lacks.
 
     Raises:
         MissingPrerequisite: A GPU is asked for and there is none.
@@ -271,7 +280,7 @@ def device_kind(device: str) -> str:
     if device == "auto":
         return "cuda" if gpu_available() else "cpu"
     kind = device.partition(":")[0]
-    if kind == "cuda" and not gpu_available():
+    if kind == "cuda" and not elsewhere and not gpu_available():
         raise MissingPrerequisite(
             f"device {device!r} is asked for and no GPU is found", hint="use --device cpu"
         )
@@ -293,5 +302,10 @@ def executor_for(
         retries=options.retries,
         offline=evaluation.offline,
     )
-    with EXECUTORS[options.executor](evaluation, settings) as executor:
+    made: Executor
+    if options.executor == "ray":
+        made = RayExecutor(evaluation, settings, recipe.ray, options.ray_address)
+    else:
+        made = LOCAL_EXECUTORS[options.executor](evaluation, settings)
+    with made as executor:
         yield executor

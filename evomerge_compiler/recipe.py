@@ -25,6 +25,7 @@ from evomerge_compiler.recipe_schema import (
     MergeFields,
     MergeFile,
     ModelSpec,
+    RaySpec,
     SearchSpec,
     SimulationSpec,
 )
@@ -59,6 +60,7 @@ class Recipe:
         document: The file as read, for places.
         folder: What relative paths in the file are relative to.
         simulation: What stands in for models when the search is simulated.
+        ray: What a worker asks of its node when there is a cluster of them.
     """
 
     kind: Literal["experiment", "merge"]
@@ -82,6 +84,7 @@ class Recipe:
     document: Document = field(repr=False)
     folder: Path
     simulation: SimulationSpec = field(default_factory=SimulationSpec)
+    ray: RaySpec = field(default_factory=RaySpec)
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
@@ -245,7 +248,7 @@ class _Builder:
                 self.problems.append(self.error(message, ("seeds", index), hint))
             seeds.append(path)
         built = self.build(file, "experiment", file.evaluation, file.search, tuple(seeds))
-        return replace(built, simulation=file.simulation)
+        return replace(built, simulation=file.simulation, ray=file.ray)
 
     def merge(self, file: MergeFile) -> Recipe:
         return self.build(file, "merge", file.evaluation, None, ())

@@ -141,6 +141,18 @@ class SearchSpec(Strict):
     parameters: dict[str, Any] = Field(default_factory=dict, description="the strategy's own")
 
 
+class RaySpec(Strict):
+    """What each worker of ``--executor ray`` asks of its node. Names are Ray's."""
+
+    num_cpus: Number = Field(1.0, ge=0)
+    num_gpus: Number | None = Field(
+        None, ge=0, description="left out: 1 where models run on GPUs; 0.5 lets two share one"
+    )
+    resources: dict[str, Annotated[Number, Field(gt=0)]] = Field(
+        default_factory=dict, description="the cluster's own labels, as given to ray start"
+    )
+
+
 LandscapeName = Literal["merge", "four_genes", "sphere", "rosenbrock", "rastrigin", "zdt1", "zdt2"]
 
 
@@ -192,6 +204,7 @@ class ExperimentFile(MergeFields):
     evaluation: EvaluationSpec
     search: SearchSpec = SearchSpec()
     simulation: SimulationSpec = SimulationSpec()
+    ray: RaySpec = RaySpec()
     seeds: list[str] = Field(default_factory=list)
 
 

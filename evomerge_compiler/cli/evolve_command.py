@@ -17,6 +17,7 @@ from evomerge_compiler.cli.common import (
     recipe_options,
     split_models,
 )
+from evomerge_compiler.errors import UsageError
 from evomerge_compiler.events import Observer
 
 
@@ -37,10 +38,15 @@ from evomerge_compiler.events import Observer
 )
 @click.option(
     "--executor",
-    type=click.Choice(["warm", "cli"]),
+    type=click.Choice(["warm", "cli", "ray"]),
     default="warm",
     show_default=True,
-    help="How candidates are merged: warm, in memory; cli, by mergekit-yaml and the disk.",
+    help="How candidates are merged: warm, in memory; cli, by mergekit-yaml and the disk; "
+    "ray, as warm, on the nodes of a Ray cluster.",
+)
+@click.option(
+    "--ray-address",
+    help="auto, host:port or ray://host:port; without it, ray runs on this machine alone.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -104,6 +110,8 @@ def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
     """The flags as launch options; those that have a place in the recipe become overrides."""
     from evomerge_compiler.launch import Options
 
+    if flags["ray_address"] is not None and flags["executor"] != "ray":
+        raise UsageError("--ray-address goes with --executor ray")
     settings = {
         "evaluation.limit": flags["limit"],
         "evaluation.batch_size": flags["batch_size"],
@@ -114,6 +122,7 @@ def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
         run_dir=flags["run_dir"],
         generations=flags["gens"],
         executor=flags["executor"],
+        ray_address=flags["ray_address"],
         jobs=flags["jobs"],
         device=flags["device"],
         retries=flags["retries"],

@@ -51,6 +51,7 @@ MAY_CHANGE = (
     "search.budget",
     "search.max_failed_share",
     "evaluation.timeout_s",
+    "ray",
 )
 # The order of these is the order of coordinates and columns.
 _ORDERED = (("models",), ("genome",), ("evaluation", "tasks"))

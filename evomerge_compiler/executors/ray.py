@@ -1,0 +1,224 @@
+"""Executor ``ray``: the workers of executor ``warm`` on the nodes of a Ray cluster.
+
+Each worker slot is an actor (:mod:`.ray_node`) that runs whole jobs on its node, one at a time.
+Ray places the actors by the resources that they ask for and says when one is lost
+(:mod:`.ray_pool`): its job is run again elsewhere. Moritz et al., "Ray: A Distributed Framework
+for Emerging AI Applications", OSDI 2018.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from evomerge_compiler import assets
+from evomerge_compiler.errors import MissingPrerequisite, UsageError
+from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
+from evomerge_compiler.executors.base import Executor, Job, JobResult, Split
+from evomerge_compiler.executors.local import LocalSettings, identity
+from evomerge_compiler.executors.ray_node import NodeSetup, NodeSlot, installed_versions
+from evomerge_compiler.executors.ray_pool import RayPool
+from evomerge_compiler.merging.options import gpu_available
+from evomerge_compiler.recipe_schema import RaySpec
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+# Clusters that grow on demand need minutes for a node.
+NODE_WAIT_S = 900.0
+CONNECT_S = 5.0
+# Jobs and results are small; Ray would take a third of the memory.
+_OBJECT_STORE_BYTES = 100_000_000
+
+
+class RayExecutor(Executor):
+    """Merges and evaluates in actors; see :class:`.warm.WarmExecutor`.
+
+    Args:
+        evaluation: How models are scored. ``auto`` as its device is decided here, once: scores
+            of CPUs and GPUs must not mix.
+        settings: How the work is done; ``n_workers`` is the number of actors.
+        spec: What an actor asks of its node.
+        address: ``auto``, ``host:port`` or ``ray://host:port``. None takes the cluster that this
+            process is connected to, else starts one on this machine and stops it at the end.
+        wait_s: How long to wait for a node when none is to be had.
+
+    Raises:
+        UsageError: The device names one GPU; which one it is, is for Ray to say.
+    """
+
+    def __init__(
+        self,
+        evaluation: EvaluationPlan,
+        settings: LocalSettings,
+        spec: RaySpec | None = None,
+        address: str | None = None,
+        *,
+        wait_s: float = NODE_WAIT_S,
+    ) -> None:
+        device = evaluation.device
+        if device == "auto":
+            device = "cuda" if gpu_available() else "cpu"
+        if device not in ("cpu", "cuda"):
+            raise UsageError(
+                f"device {device!r} does not go with --executor ray, which chooses the GPUs",
+                hint="use --device cuda, and num_gpus in the recipe's ray: section",
+            )
+        merge = settings.merge
+        if merge.cuda is None and merge.device is None:
+            merge = replace(merge, cuda=device == "cuda")
+        self.evaluation = replace(evaluation, device=device)
+        # Every node fetches for itself what it does not have.
+        self.settings = replace(settings, merge=merge, offline=False)
+        self._spec = spec or RaySpec()
+        self._num_gpus = self._spec.num_gpus
+        if self._num_gpus is None:
+            self._num_gpus = float(device == "cuda" or bool(merge.cuda))
+        self._address = address
+        self._wait_s = wait_s
+        self._pool: RayPool | None = None
+        self._connected = False
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, JobResult]]:
+        """See :class:`~evomerge_compiler.executors.base.Executor`."""
+        if not jobs:
+            return
+        if self._pool is None:
+            self._pool = self._start()
+        futures = {self._pool.submit(job): index for index, job in enumerate(jobs)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            if not all(future.done() for future in futures):
+                self.close()
+
+    def eval_key(self, job: Job, split: Split) -> str:
+        """See :class:`~evomerge_compiler.executors.base.Executor`."""
+        return eval_key(identity(job), self.evaluation, split)
+
+    def close(self) -> None:
+        """Ends all workers, and the cluster if it was started here."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        if self._connected:
+            import ray
+
+            ray.shutdown()
+            ray._private.worker._worker_logs_enabled = True
+            self._connected = False
+
+    # -----------------------------------------------------------------------------------------
+
+    def _start(self) -> RayPool:
+        self._connect()
+        import ray
+
+        setup = NodeSetup(
+            run=uuid.uuid4().hex[:12],
+            evaluation=self.evaluation,
+            settings=self.settings,
+            project=assets.project_folder(),
+            versions=installed_versions(),
+        )
+        asked: dict[str, Any] = {"num_cpus": self._spec.num_cpus, "num_gpus": self._num_gpus}
+        if self._spec.resources:
+            asked["resources"] = dict(self._spec.resources)
+        # Two calls at a time: a job, and the one that stops it. Replacing actors is ours to do.
+        slot = ray.remote(NodeSlot).options(
+            **asked, max_concurrency=2, max_restarts=0, scheduling_strategy="SPREAD"
+        )
+
+        def start() -> ActorHandle:
+            return slot.remote(setup)
+
+        wanted = {"CPU": self._spec.num_cpus, "GPU": self._num_gpus, **self._spec.resources}
+        needs = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items() if amount)
+        return RayPool(self.settings.n_workers, start, needs or "a place", wait_s=self._wait_s)
+
+    def _connect(self) -> None:
+        """Connects this process to a cluster, or starts one.
+
+        Raises:
+            MissingPrerequisite: Ray is not installed, or the cluster cannot be reached.
+        """
+        # Read when ray is imported, by its processes too.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingPrerequisite(
+                "executor ray needs the package 'ray', which is not installed",
+                hint="pip install 'evomerge-compiler[ray]'",
+            ) from error
+        if ray.is_initialized():
+            return
+        how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self._address is None:
+            how |= self._own_cluster()
+        else:
+            _check_reachable(self._address)
+        try:
+            with _own_signals():
+                ray.init(self._address or "local", **how)
+        except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
+            where = f"the Ray cluster at {self._address!r}" if self._address else "Ray"
+            raise MissingPrerequisite(
+                f"cannot {'reach' if self._address else 'start'} {where}: {error}",
+                hint="`ray status` says what runs; versions of Ray and Python must be the same",
+            ) from error
+        self._connected = True
+        # Ray prints the cluster's errors, whoever's they are, to stdout, which is for data.
+        ray._private.worker._worker_logs_enabled = False
+
+    def _own_cluster(self) -> dict[str, Any]:
+        """A cluster of this machine alone: its workers get what they ask for, but for GPUs."""
+        n = self.settings.n_workers
+        return {
+            "num_cpus": math.ceil(n * self._spec.num_cpus),
+            "resources": {name: n * amount for name, amount in self._spec.resources.items()},
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try an address for two minutes, and then end the process.
+
+    Raises:
+        MissingPrerequisite: Nothing listens there.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # "auto", or something that Ray knows better
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise MissingPrerequisite(
+            f"nothing answers at the Ray address {address!r}: {error}",
+            hint="`ray status` on the head node prints the address; --ray-address auto finds it",
+        ) from error
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keeps this process's SIGTERM handler: Ray puts one of its own in its place."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
