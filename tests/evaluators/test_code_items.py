@@ -116,13 +116,13 @@ def test_broken_functions_fail() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_best_constant_scores_as_the_task_file_says(kind: str) -> None:
+def test_no_constant_scores_more_than_the_task_file_says(kind: str) -> None:
     config = yaml.load((CODE / f"{kind}.yaml").read_text(), Loader=yaml.BaseLoader)
     constants = ["", "0", "1", "yes", "no", "true", "null", "[]", "{}", "return 1", "return None",
                  "return []", "return ''", "return True", "return False"]  # fmt: skip
     items = rows(kind)[::3]
     best = max(sum(scores([(row, text) for row in items])) / len(items) for text in constants)
-    assert best == pytest.approx(float(config["metadata"]["chance"]), abs=0.01)
+    assert best <= float(config["metadata"]["chance"]) + 0.01
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -93,7 +93,8 @@ def test_code_is_judged_by_what_it_returns(scorers: ModuleType) -> None:
     }
     assert score(scorers, "code", row, "n+3") == 1.0
     assert score(scorers, "code", row, " 3+n ") == 1.0
-    assert score(scorers, "code", row, "n+3.0") == 0.0  # another type
+    assert score(scorers, "code", row, "n+3.0") == 1.0  # numbers count by value
+    assert score(scorers, "code", row, "str(n+3)") == 0.0
     assert score(scorers, "code", row, "n+4") == 0.0
     assert score(scorers, "code", row, "n+") == 0.0
     assert score(scorers, "code", row, "exit()") == 0.0
@@ -112,7 +113,8 @@ def test_math_takes_the_last_integer(scorers: ModuleType) -> None:
 def test_structured_data_is_judged_by_value(scorers: ModuleType) -> None:
     row = {"format": "json", "value": json.dumps({"a": 1, "b": "x"})}
     assert score(scorers, "structured_data", row, '{"b": "x", "a": 1}') == 1.0
-    assert score(scorers, "structured_data", row, '{"a": 1.0, "b": "x"}') == 0.0
+    assert score(scorers, "structured_data", row, '{"a": 1.0, "b": "x"}') == 1.0
+    assert score(scorers, "structured_data", row, '{"a": "1", "b": "x"}') == 0.0
     assert score(scorers, "structured_data", row, '{"a": true, "b": "x"}') == 0.0
     assert score(scorers, "structured_data", row, '{"a": 1') == 0.0
     row["format"] = "yaml"
