@@ -92,10 +92,11 @@ def test_the_comment_says_how_to_use_it(path: Path) -> None:
             continue
         assert words[0] == "evomerge"
         kind = load(path.stem).kind
-        assert words[1] in ({"merge", "compile"} if kind == "merge" else {"evolve", "compile"})
+        searches = {"evolve", "compile", "simulate"}
+        assert words[1] in ({"merge", "compile"} if kind == "merge" else searches)
         assert words[2] == f"recipes/{path.name}"
         options = dict(zip(words[3::2], words[4::2], strict=True))
-        assert set(options) <= {"-S", "--models", "--gens", "-o"}
+        assert set(options) <= {"-S", "--models", "--gens", "--run-dir", "-o"}
         # As typed, from the repository's folder.
         loaded = recipe.load(
             REPOSITORY / words[2],

@@ -63,6 +63,14 @@ def test_it_resumes_to_the_same_bytes(finished: tuple[Path, str], tmp_path: Path
     assert digest(tmp_path / "run") == digest(folder)
 
 
+def test_it_never_takes_the_folder_of_a_real_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["-q", "simulate", str(SIMULATE), "--gens", "1"]) == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["simulate-simulated"]
+
+
 def test_json_has_the_table_and_the_end(tmp_path: Path) -> None:
     data = json.loads(simulate(tmp_path / "run", "--gens", "3", "--json").stdout)
     assert [row["generation"] for row in data["generations"]] == [0, 1, 2]

@@ -187,6 +187,14 @@ def test_a_search_that_stalls_starts_again_with_longer_batches() -> None:
     assert state["batch"] == 6 * 2 ** state["restarts"]
 
 
+def test_a_batch_of_one_genome_is_a_stall() -> None:
+    """Steps have become finer than the 11 values that the gene can be written as."""
+    narrow = space_of(Gene("x", "float", 0.4995, 0.5005, init=0.4996))
+    strategy = make("cma_es", narrow, patience=1000)
+    fitted(strategy, 60)
+    assert strategy.state()["restarts"] >= 1
+
+
 def test_patience_0_goes_on_where_it_is() -> None:
     strategy = make("cma_es", real_space(2), patience=0)
     for generation in range(60):
@@ -222,6 +230,11 @@ def test_values_that_are_not_active_stay_with_the_optimiser() -> None:
     assert all("t" not in space.from_flat(point.flat).values for point in linear)
     edited = distribution.inject(space.flatten(space.from_flat(linear[0].flat)), linear[0])
     assert edited.flat == linear[0].flat
+    # What a person did write counts, and whatever else was drawn stays.
+    flat = list(space.flatten(space.from_flat(linear[0].flat)))
+    flat[3] = 1.2345
+    edited = distribution.inject(flat, linear[0])
+    assert edited.flat == (*linear[0].flat[:3], 1.2345, *linear[0].flat[4:])
 
 
 def test_whole_numbers_and_choices_are_no_real_numbers() -> None:

@@ -76,3 +76,15 @@ def test_children_are_new_while_the_space_allows() -> None:
         strategy.tell(generation, world.outcomes(generation, proposals))
     small = space_of(Gene("w", "choice", choices=("a", "b")))
     World(small, n_objectives=2).run(make("nsga2", small), 3)
+
+
+def test_children_are_made_of_the_parents_that_they_name() -> None:
+    words = tuple("abcdefghijklmnopqrstuvwxyz")
+    space = space_of(Gene("w", "choice", choices=words, per="layer_group"), n_groups=20)
+    strategy = make("nsga2", space, mutation_rate=1e-12)
+    told = World(space, n_objectives=2).run(strategy, 1)[0]
+    genomes = {outcome.id: space.flatten(outcome.genome) for outcome in told}
+    for proposal in strategy.ask(1):
+        parents = [genomes[id] for id in proposal.lineage.parents]
+        for value, *choices in zip(space.flatten(proposal.genome), *parents, strict=True):
+            assert value in choices
