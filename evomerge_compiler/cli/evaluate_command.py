@@ -21,11 +21,15 @@ from evomerge_compiler.errors import UsageError
 from evomerge_compiler.recipe import RECIPE_SUFFIXES
 
 DEFAULT_RECIPE = "quickstart"
+_WITH_TASKS = (
+    "num_fewshot", "include_path", "apply_chat_template", "system_instruction", "gen_kwargs",
+)  # fmt: skip
 
 
 @click.command(
     epilog="Examples: evomerge evaluate zoo:coder  |  evomerge evaluate runs/quickstart:best "
-    "--split held_out  |  evomerge evaluate out/model --recipe recipes/qwen-1.5b.yaml"
+    "--split held_out  |  evomerge evaluate out/model --recipe recipes/qwen-1.5b.yaml  |  "
+    "evomerge evaluate org/model --tasks evomerge_domains --apply_chat_template"
 )
 @click.argument("target", metavar="MODEL|RECIPE|RUN:ID")
 @click.option(
@@ -35,6 +39,21 @@ DEFAULT_RECIPE = "quickstart"
     metavar="RECIPE",
     help="Whose evaluation is used; the target's own, or quickstart, by default.",
 )
+@click.option(
+    "--tasks",
+    metavar="A,B",
+    help="Presets, tasks or groups in place of a recipe's evaluation (`evomerge ls evaluators`).",
+)
+@click.option("--num_fewshot", type=click.IntRange(min=0), help="With --tasks.")
+@click.option(
+    "--include_path",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="With --tasks: further folders of task files.",
+)
+@click.option("--apply_chat_template", is_flag=True, help="With --tasks: prompts are chat turns.")
+@click.option("--system_instruction", metavar="TEXT", help="With --tasks: the system turn.")
+@click.option("--gen_kwargs", metavar="K=V,...", help="With --tasks, e.g. max_gen_toks=1024.")
 @click.option(
     "--split",
     type=click.Choice(["search", "held_out", "all"]),
@@ -71,8 +90,7 @@ def command(target: str, **flags: Any) -> None:
     """Score a model, a merge recipe or a candidate in its domains, with standard errors."""
     from evomerge_compiler.evaluation.results import domain_rows, to_lm_eval
 
-    if flags["log_samples"] and flags["output_path"] is None:
-        raise UsageError("--log_samples needs a place to write to", hint="add --output_path DIR")
+    _check_flags(flags)
     with tempfile.TemporaryDirectory(prefix="evomerge-") as work:
         evaluation, extra = _evaluate(target, flags, Path(work))
     data = to_lm_eval(evaluation, model=target)
@@ -108,7 +126,9 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     options = launch.Options(
         device=flags["device"], merge=merge_options_of(flags), unsafe_code=flags["no_sandbox"]
     )
-    plan = launch.evaluation_of(asked, options)
+    plan = (
+        _plan_of_tasks(flags, options) if flags["tasks"] else launch.evaluation_of(asked, options)
+    )
     if merge is not None:
         folder = work / "model"
         compiled, _ = single.merge_to(merge, folder, options.merge)
@@ -119,6 +139,58 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     session = Session(plan)
     evaluation = session.evaluate(folder, flags["split"], identity=identity)
     return evaluation, _text_scores(flags, session, folder, asked, work)
+
+
+def _plan_of_tasks(flags: dict[str, Any], options: Any):  # type: ignore[no-untyped-def]
+    """The evaluation that ``--tasks`` and its companions describe."""
+    from evomerge_compiler.evaluation.spec import plan_evaluation, spec_of_tasks
+
+    here = Path.cwd()
+    spec = spec_of_tasks(
+        [name.strip() for name in flags["tasks"].split(",")],
+        here,
+        num_fewshot=flags["num_fewshot"],
+        include_path=list(flags["include_path"]),
+        apply_chat_template=flags["apply_chat_template"],
+        system_instruction=flags["system_instruction"],
+        gen_kwargs=_pairs(flags["gen_kwargs"]),
+        limit=flags["limit"],
+        batch_size=flags["batch_size"],
+    )
+    return plan_evaluation(
+        spec,
+        folder=here,
+        device=options.device,
+        trust_remote_code=options.merge.trust_remote_code,
+        unsafe_code=options.unsafe_code,
+    )
+
+
+def _pairs(text: str | None) -> dict[str, Any]:
+    """``key=value,key=value`` as lm-eval takes it; values are YAML scalars."""
+    import yaml
+
+    pairs = {}
+    for part in text.split(",") if text else []:
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--gen_kwargs: expected key=value, got {part!r}")
+        pairs[key.strip()] = yaml.safe_load(value)
+    return pairs
+
+
+def _check_flags(flags: dict[str, Any]) -> None:
+    if flags["log_samples"] and flags["output_path"] is None:
+        raise UsageError("--log_samples needs a place to write to", hint="add --output_path DIR")
+    if flags["tasks"] and flags["recipe_name"]:
+        raise UsageError("--tasks and --recipe both say what is asked", hint="give one of them")
+    if not flags["tasks"]:
+        for name in _WITH_TASKS:
+            if flags[name] not in (None, False, ()):
+                raise UsageError(
+                    f"--{name} goes with --tasks; a recipe's evaluation has its own",
+                    hint=f"write {name}: under evaluation: in the recipe",
+                )
 
 
 def _merge_of(target: str):  # type: ignore[no-untyped-def]

@@ -23,6 +23,7 @@ from evomerge_compiler.evaluation.split import Split
 from evomerge_compiler.evaluation.task_index import (
     NO_FILTER,
     LocalTask,
+    domains_of,
     include_paths,
     local_tasks,
 )
@@ -201,6 +202,28 @@ def plan_evaluation(
         unsafe_code=unsafe_code,
         timeout_s=spec.timeout_s,
     )
+
+
+def spec_of_tasks(
+    names: Sequence[str], folder: Path, *, num_fewshot: int | None = None, **settings: Any
+) -> EvaluationSpec:
+    """The evaluation that consists of some tasks, each a domain of its own name.
+
+    Args:
+        names: Presets, tasks, tags or groups; a group of groups comes to its members.
+        folder: What include paths are relative to.
+        num_fewshot: For all of them.
+        settings: Other settings of ``evaluation:``; None leaves the default.
+
+    Raises:
+        RecipeError: An include path is no folder.
+        ValidationError: A setting is not what it should be (pydantic).
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    local = local_tasks(include_paths(given.get("include_path", ()), folder))
+    parts = dict.fromkeys(part for name in names for part in domains_of(name, local))
+    tasks = {part: {"task": part, "num_fewshot": num_fewshot} for part in parts}
+    return EvaluationSpec.model_validate({"tasks": tasks, **given})
 
 
 @dataclass(frozen=True)

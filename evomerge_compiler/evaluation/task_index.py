@@ -45,6 +45,7 @@ class LocalTask:
         name: What recipes call it.
         kind: ``task``, ``tag`` or ``group``.
         tasks: Names of the tasks that it comes to, itself for a task.
+        members: Names in a group or tag, which may be groups.
         missing: Members that are not in the include paths; lm-eval may ship them.
         folders: Folders of the tasks' files.
         files: Task files of the groups themselves.
@@ -58,6 +59,7 @@ class LocalTask:
     name: str
     kind: str = "task"
     tasks: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
@@ -91,6 +93,17 @@ def local_tasks(paths: Sequence[Path]) -> dict[str, LocalTask]:
     for path in paths:
         files.read(path)
     return {name: files.entry(name) for name in files.names()}
+
+
+def domains_of(name: str, local: Mapping[str, LocalTask]) -> list[str]:
+    """What a name comes to when each part is to have one score: itself, or a group's members.
+
+    A group whose tasks have no metric in common (``evomerge_domains``) is its members' domains.
+    """
+    known = local.get(name)
+    if known is None or known.metric is not None or not known.members:
+        return [name]
+    return [part for member in known.members for part in domains_of(member, local)]
 
 
 def digests(task: LocalTask) -> list[str]:
@@ -240,6 +253,7 @@ def _together(
         name,
         kind=kind,
         tasks=tuple(dict.fromkeys(task for member in members for task in member.tasks)),
+        members=tuple(member.name for member in members),
         missing=tuple(dict.fromkeys(task for member in members for task in member.missing)),
         folders=folders,
         files=tuple(sorted(path for path in own if not _is_below(path, folders))),
