@@ -1,0 +1,57 @@
+"""The documentation shows what is there: real items, and a domain that works as it is printed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "evaluators.md").read_text(encoding="utf-8")
+
+
+def test_items_that_are_shown_are_in_the_data() -> None:
+    rows = [
+        json.loads(line)
+        for path in (ROOT / "evaluators").glob("*/data/*.jsonl")
+        for line in path.read_text(encoding="utf-8").split("\n")
+        if line
+    ]
+    known = {row["id"]: row for row in rows}
+    shown = re.findall(r"`([a-z_]+-[0-9a-f]{12})`", PAGE)
+    assert len(shown) >= 19, "one of each kind"
+    assert [name for name in shown if name not in known] == []
+    counts = {row["id"].rpartition("-")[0] for row in rows} - {
+        "code", "math", "multilingual", "structured_data",
+    }  # fmt: skip
+    assert counts <= {name.rpartition("-")[0] for name in shown}, "a kind is not shown"
+
+
+def test_the_numbers_of_items_are_right() -> None:
+    for domain, n_tasks, n_items in re.findall(
+        r"\| `evomerge_(\w+)` \| (\d+) \| ([\d,]+) \|", PAGE
+    ):
+        files = list((ROOT / "evaluators" / domain / "data").glob("*.jsonl"))
+        lines = sum(len(path.read_text(encoding="utf-8").strip().split("\n")) for path in files)
+        assert (len(files), lines) == (int(n_tasks), int(n_items.replace(",", ""))), domain
+
+
+def test_the_domain_of_the_page_works_as_it_is_printed(tmp_path: Path) -> None:
+    blocks = re.findall(r"`(evaluators/colours/[\w./]+)`:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    assert len(blocks) == 4
+    for name, text in blocks:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    from evomerge_compiler.evaluation.spec import plan_evaluation, spec_of_tasks
+    from evomerge_compiler.evaluation.task_files import TaskLoader
+
+    spec = spec_of_tasks(["my_colours"], tmp_path, include_path=["evaluators"])
+    plan = plan_evaluation(spec, folder=tmp_path)
+    assert plan.offline and plan.tasks[0].metric == "exact_match"
+    (loaded,) = TaskLoader(plan).load(plan.tasks[0])
+    right = [
+        loaded.task.process_results(doc, [f"{doc['answer'].title()}."]) for doc in loaded.documents
+    ]
+    assert right == [{"exact_match": 1.0}] * 4
