@@ -51,7 +51,6 @@ def test_the_domain_of_the_page_works_as_it_is_printed(tmp_path: Path) -> None:
     plan = plan_evaluation(spec, folder=tmp_path)
     assert plan.offline and plan.tasks[0].metric == "exact_match"
     (loaded,) = TaskLoader(plan).load(plan.tasks[0])
-    right = [
-        loaded.task.process_results(doc, [f"{doc['answer'].title()}."]) for doc in loaded.documents
-    ]
-    assert right == [{"exact_match": 1.0}] * 4
+    for document in loaded.documents:
+        said = f"{document['answer'].title()}."
+        assert loaded.task.process_results(document, [said]) == {"exact_match": 1.0}
