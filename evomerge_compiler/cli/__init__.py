@@ -38,7 +38,7 @@ COMMANDS = {
     "check": "Verify every file of a run, like fsck.",
     "gc": "Free the disk space that a run can rebuild.",
     "export": "Write a candidate's model, re-merged by mergekit and compared by hash.",
-    "bench": "Measure start-up, compile and candidates a minute on this machine.",
+    "bench": "Measure this machine: start-up, merges, candidates a minute.",
     "doctor": "Check the installation: versions, GPU, sandbox, disk.",
     "schema": "Print the JSON schema of recipe files, for editors.",
     "completion": "Print the shell completion script.",

@@ -2,28 +2,82 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from evomerge_compiler.cli.common import json_option, print_json, table
 
+if TYPE_CHECKING:
+    from evomerge_compiler.bench import Figure
 
-@click.command(epilog="Example: evomerge bench --json")
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--candidates", type=click.IntRange(min=1, max=8), default=4, show_default=True)
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True)
+
+@click.command(
+    epilog="Examples: evomerge bench start_up candidates  |  "
+    "evomerge bench -o docs/benchmarks.md  |  evomerge bench merges --layers 8 --work /scratch"
+)
+@click.argument("suites", nargs=-1, metavar="[SUITE]...")
+@click.option("--list", "list_only", is_flag=True, help="List the suites and end.")
+@click.option("--quick", is_flag=True, help="Tiny sizes: shows that all works, measures nothing.")
+@click.option(
+    "--layers", type=click.IntRange(min=1), help="Of the 1.5B models; fewer need less disk."
+)
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False),
+              help="Where models and runs are made and removed; 20 GB for merges.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
+              help="Also write the table as a page of Markdown.")  # fmt: skip
 @json_option
-def command(repeats: int, candidates: int, jobs: int, as_json: bool) -> None:
-    """Measure start-up, compile, and candidates a minute on this machine."""
-    from evomerge_compiler import bench
+def command(
+    suites: tuple[str, ...],
+    list_only: bool,
+    quick: bool,
+    layers: int | None,
+    work: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure this machine: all suites, or those named.
 
-    figures = []
-    for figure in bench.run(repeats, candidates, jobs):
-        click.echo(f"{figure.name}: {figure.value:.2f} {figure.unit}", err=True)
-        figures.append(figure)
-    if as_json:
-        print_json([vars(figure) for figure in figures])
+    The two sides of a ratio take turns in the same run. Nothing else should run meanwhile.
+    """
+    from evomerge_compiler import bench
+    from evomerge_compiler.bench import page
+
+    names = bench.chosen(suites)
+    if list_only:
+        rows = [(name, f"{bench.SUITES[name].minutes:g}", bench.SUITES[name].summary)
+                for name in names]  # fmt: skip
+        click.echo(table(("suite", "minutes", "what"), rows))
         return
-    rows = [
-        (f.name, f"{f.value:.2f}", f"{f.low:.2f}", f"{f.high:.2f}", f.unit, f.n) for f in figures
-    ]
-    click.echo(table(("what", "median", "min", "max", "unit", "n"), rows))
+    if not quick:
+        minutes = sum(bench.SUITES[name].minutes for name in names)
+        click.echo(f"{', '.join(names)}: about {minutes:g} minutes on two cores", err=True)
+    machine = page.machine()
+    figures: list[Figure] = []
+    with _folder(work) as folder:
+        for figure in bench.run(names, bench.Setting(folder, quick, layers, bench.device())):
+            value = f"{page.number(figure.value)} {figure.unit}"
+            click.echo(f"{figure.suite}: {figure.name}: {value}", err=True)
+            figures.append(figure)
+    if output is not None:
+        page.write(output, figures, machine)
+    if as_json:
+        print_json({"machine": machine, "figures": [figure.plain() for figure in figures]})
+        return
+    for name in names:
+        click.echo(f"\n{name}: {bench.SUITES[name].summary}")
+        rows_of = [page.row(figure) for figure in figures if figure.suite == name]
+        click.echo(table(page.COLUMNS, rows_of))
+
+
+@contextmanager
+def _folder(parent: Path | None) -> Iterator[Path]:
+    """A folder that is removed afterwards."""
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="evomerge-bench-", dir=parent) as folder:
+        yield Path(folder)

@@ -1,0 +1,85 @@
+"""Measures this machine: ``evomerge bench``.
+
+A suite is a module of this package with one function, ``run(setting)``, that yields figures as
+they are measured. Figures are medians of several rounds; the two sides of a ratio take turns in
+the same run, so that what else the machine does falls on both. A figure may stand beside the
+bound that it is meant to keep; nothing here fails when it does not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from evomerge_compiler.bench.figures import Figure
+from evomerge_compiler.bench.setting import Setting
+from evomerge_compiler.errors import UsageError, did_you_mean
+from evomerge_compiler.merging.options import gpu_available
+
+__all__ = ["SUITES", "Figure", "Setting", "Suite", "chosen", "device", "run"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite measures.
+
+    Attributes:
+        summary: One line for people.
+        minutes: About how long it takes on two cores.
+    """
+
+    summary: str
+    minutes: float
+
+
+SUITES = {
+    "start_up": Suite("commands from start to end", 0.5),
+    "run_folders": Suite("status, show and resume on a run of 10,000 candidates", 5),
+    "sandbox": Suite("200 code answers run and judged", 0.5),
+    "candidates": Suite(
+        "candidates a minute: warm, cli, plain commands, a loop in one process", 8
+    ),
+    "overhead": Suite("a warm candidate against bare generation of the same answers", 2),
+    "profile": Suite("where the milliseconds of a warm candidate go", 1),
+    "many_tensors": Suite("a merge of 7,000 small tensors", 3),
+    "merges": Suite("merges at the shape of Qwen2-1.5B: time, memory, bandwidth", 60),
+    "ray": Suite("candidates a minute with one and two Ray workers", 2),
+}
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The suites to run, in their order; all of them when none is named.
+
+    Raises:
+        UsageError: There is no such suite.
+    """
+    for name in names:
+        if name not in SUITES:
+            raise UsageError(f"no suite {name!r}", hint=did_you_mean(name, SUITES))
+    return [name for name in SUITES if not names or name in names]
+
+
+def run(names: Sequence[str], setting: Setting) -> Iterator[Figure]:
+    """Runs suites one after the other.
+
+    Args:
+        names: Of :data:`SUITES`.
+        setting: Sizes and folder.
+
+    Yields:
+        Each figure as soon as it is measured.
+
+    Raises:
+        EvomergeError: Something that is measured does not work, or this machine lacks it.
+    """
+    for name in names:
+        module = importlib.import_module(f"{__name__}.{name}")
+        for figure in module.run(setting):
+            # Tiny sizes keep every bound, or none: neither says anything.
+            yield replace(figure, suite=name, bound=None if setting.quick else figure.bound)
+
+
+def device() -> str:
+    """Where models are merged and scored: the GPU where there is one."""
+    return "cuda" if gpu_available() else "cpu"

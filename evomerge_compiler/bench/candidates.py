@@ -1,0 +1,195 @@
+"""Candidates a minute: executors of evomerge beside what people do without it.
+
+Every side merges and scores the same candidates on the same items with the same batch size, one
+at a time, on one thread. The first candidate of a side does not count where the side goes on in
+one process: it pays for imports and for loading tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from evomerge_compiler import launch
+from evomerge_compiler.bench.commands import seconds, tools_environment
+from evomerge_compiler.bench.figures import Figure, figure, ratio
+from evomerge_compiler.bench.setting import Setting, in_turns
+from evomerge_compiler.bench.work import Work, n_items, prepare, run_all, search_items
+from evomerge_compiler.compiler import MergePlan
+from evomerge_compiler.executors.base import Executor, Job
+from evomerge_compiler.process_pool import WorkerPool
+
+# Side to the name that the table gives it.
+SIDES = {
+    "warm": "executor warm",
+    "cli": "executor cli",
+    "commands": "commands mergekit-multi and lm_eval",
+    "loop": "mergekit-evolve-like loop",
+}
+
+
+def run(setting: Setting) -> Iterator[Figure]:
+    """Measures all sides in turns."""
+    rounds = setting.size(5, 1)
+    work = prepare(setting, "candidates", rounds + 1)
+    with ExitStack() as stack:
+        tools = stack.enter_context(WorkerPool(1, environment=tools_environment()))
+        items = tools.submit(search_items, work.evaluation).result()
+        other = OtherTools(work, items, setting.device, tools)
+        calls: dict[str, Callable[[MergePlan], float]] = {
+            name: partial(_score, stack.enter_context(_executor(work, name, setting)))
+            for name in ("warm", "cli")
+        }
+        calls["commands"], calls["loop"] = other.by_commands, other.in_a_loop
+        if not setting.quick:
+            for name in ("warm", "cli", "loop"):
+                calls[name](work.plans[0])
+        sides = {name: partial(_of_round, call, work) for name, call in calls.items()}
+        found = in_turns(sides, rounds)
+    note = f"{n_items(items)} items a candidate, one thread"
+    rates = {name: [60 / value for value in values] for name, values in found.items()}
+    for name, values in rates.items():
+        yield figure(SIDES[name], values, "candidates/min", note=note)
+    for name in ("cli", "commands", "loop"):
+        yield ratio((SIDES["warm"], SIDES[name]), rates["warm"], rates[name])
+
+
+def _of_round(call: Callable[[MergePlan], float], work: Work, number: int) -> float:
+    return call(work.plans[number + 1])
+
+
+def _executor(work: Work, name: str, setting: Setting) -> Any:
+    options = launch.Options(executor=name, device=setting.device, merge=work.options)
+    folder = work.folder / name
+    return launch.executor_for(work.recipe, work.evaluation, folder, options)
+
+
+def _score(executor: Executor, plan: MergePlan) -> float:
+    """Seconds that an executor takes for one candidate."""
+    started = time.monotonic()
+    run_all(executor, [Job("candidate", plan=plan)])
+    return time.monotonic() - started
+
+
+class OtherTools:
+    """mergekit and lm-eval by themselves.
+
+    Args:
+        work: The candidates.
+        items: Name of each task to indices of its items.
+        device: ``cpu`` or ``cuda``.
+        pool: One worker, in which the loop runs.
+    """
+
+    def __init__(
+        self, work: Work, items: Mapping[str, list[int]], device: str, pool: WorkerPool
+    ) -> None:
+        self.work = work
+        self.items = items
+        self.device = device
+        self.pool = pool
+        self.folder = work.folder / "others"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # As the sessions of evomerge choose: a CPU computes in float32.
+        self.dtype = "float32" if device == "cpu" else "auto"
+        self.references = {alias: str(path) for alias, path in work.sources.items()}
+
+    def by_commands(self, plan: MergePlan) -> float:
+        """Seconds of one ``mergekit-multi`` and one ``lm_eval``."""
+        folder = self.folder / "commands"
+        folder.mkdir()
+        (folder / "mergekit.yaml").write_text(plan.written(self.references), "utf-8")
+        env = tools_environment()
+        merge = [*plan.command().split(), *(["--cuda"] if self.device == "cuda" else [])]
+        total = seconds(merge, folder, env)
+        evaluation = self.work.evaluation
+        arguments = [
+            "--model", "hf", "--model_args", f"pretrained=OUT,dtype={self.dtype}",
+            "--tasks", ",".join(self.items), "--samples", json.dumps(self.items),
+            "--batch_size", str(evaluation.batch_size), "--device", self.device,
+            "--include_path", evaluation.include_paths[0],
+        ]  # fmt: skip
+        total += seconds(["lm_eval", "run", *arguments], folder, env)
+        shutil.rmtree(folder)
+        return total
+
+    def in_a_loop(self, plan: MergePlan) -> float:
+        """Seconds of ``run_merge`` to disk and a fresh ``simple_evaluate``, in a warm process."""
+        args = (
+            plan.written(self.references), plan.random_seed, self.folder / "loop", self.items,
+            self.work.evaluation.batch_size, self.work.evaluation.include_paths[0],
+            self.device, self.dtype,
+        )  # fmt: skip
+        return self.pool.submit(merge_and_evaluate, *args).result()
+
+
+_managers: dict[str, Any] = {}
+
+
+def merge_and_evaluate(
+    text: str, seed: int, folder: Path, items: Mapping[str, list[int]], batch_size: int,
+    include_path: str, device: str, dtype: str,
+) -> float:  # fmt: skip
+    """One candidate as mergekit-evolve handles it; runs in a worker.
+
+    As there, merges go to disk, the model is loaded afresh, and lm-eval's index of tasks is made
+    once: ``simple_evaluate`` by itself would make it again for every candidate.
+
+    Args:
+        text: The merge, several documents for several stages.
+        seed: Of mergekit's random numbers.
+        folder: Where the merges go; removed afterwards.
+        items: Name of each task to indices of its items.
+        batch_size: Prompts a batch.
+        include_path: Folder with the tasks.
+        device: ``cpu`` or ``cuda``.
+        dtype: Of the loaded model.
+
+    Returns:
+        Seconds.
+    """
+    import lm_eval
+    import yaml
+    from lm_eval.tasks import TaskManager
+    from mergekit.config import MergeConfiguration
+    from mergekit.merge import run_merge
+    from mergekit.options import MergeOptions
+
+    if include_path not in _managers:
+        _managers[include_path] = TaskManager(include_path=include_path)
+    options = MergeOptions(random_seed=seed, cuda=device == "cuda", write_model_card=False)
+    started = time.monotonic()
+    out = folder / "final"
+    stages: dict[str, str] = {}
+    for document in yaml.safe_load_all(text):
+        name = document.pop("name", "final")
+        out = folder / name
+        run_merge(MergeConfiguration.model_validate(_renamed(document, stages)), str(out), options)
+        stages[name] = str(out)
+    lm_eval.simple_evaluate(
+        model="hf",
+        model_args={"pretrained": str(out), "dtype": dtype},
+        tasks=list(items),
+        samples=dict(items),
+        batch_size=batch_size,
+        device=device,
+        task_manager=_managers[include_path],
+        log_samples=False,
+    )
+    shutil.rmtree(folder)
+    return time.monotonic() - started
+
+
+def _renamed(data: Any, stages: Mapping[str, str]) -> Any:
+    """A document with the folders of earlier stages in place of their names."""
+    if isinstance(data, dict):
+        return {key: _renamed(value, stages) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_renamed(value, stages) for value in data]
+    return stages.get(data, data) if isinstance(data, str) else data

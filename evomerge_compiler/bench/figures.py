@@ -1,0 +1,124 @@
+"""A measured figure, and the bound that it is meant to keep."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a figure is meant to be.
+
+    Attributes:
+        kind: ``at most`` or ``at least``.
+        limit: In the figure's unit.
+    """
+
+    kind: Literal["at most", "at least"]
+    limit: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value keeps it."""
+        return value <= self.limit if self.kind == "at most" else value >= self.limit
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.limit:g}"
+
+
+def at_most(limit: float) -> Bound:
+    """A bound from above."""
+    return Bound("at most", limit)
+
+
+def at_least(limit: float) -> Bound:
+    """A bound from below."""
+    return Bound("at least", limit)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure.
+
+    Attributes:
+        name: What was measured.
+        value: The median.
+        low: The smallest.
+        high: The largest.
+        unit: ``s``, ``ms``, ``candidates/min``, ``times``, ``GB``, ``GB/s``.
+        n: Rounds.
+        sides: Of a ratio: what is divided, and by what.
+        bound: What it is meant to be, or None.
+        note: What else a reader must know.
+        suite: The suite that it belongs to.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    n: int
+    sides: tuple[str, str] | None = None
+    bound: Bound | None = None
+    note: str = ""
+    suite: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the median keeps the bound; None without one."""
+        return None if self.bound is None else self.bound.holds(self.value)
+
+    def plain(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        data: dict[str, Any] = {
+            "suite": self.suite, "name": self.name, "value": self.value, "low": self.low,
+            "high": self.high, "unit": self.unit, "n": self.n,
+        }  # fmt: skip
+        if self.sides is not None:
+            data["sides"] = list(self.sides)
+        if self.bound is not None:
+            data["bound"] = str(self.bound)
+            data["holds"] = self.holds
+        if self.note:
+            data["note"] = self.note
+        return data
+
+
+def figure(
+    name: str, values: Sequence[float], unit: str, *, bound: Bound | None = None, note: str = ""
+) -> Figure:
+    """The median of several rounds, with the smallest and the largest."""
+    median = statistics.median(values)
+    return Figure(
+        name, median, min(values), max(values), unit, len(values), bound=bound, note=note
+    )
+
+
+def ratio(
+    sides: tuple[str, str],
+    over: Sequence[float],
+    under: Sequence[float],
+    *,
+    name: str = "",
+    bound: Bound | None = None,
+    note: str = "",
+) -> Figure:
+    """The ratio of two sides, round by round.
+
+    Args:
+        sides: What they are called.
+        over: ``(n_rounds,)`` of the first side.
+        under: ``(n_rounds,)`` of the second, measured in turn with the first.
+        name: What it means; the sides' names by default.
+        bound: What it is meant to be.
+        note: What else a reader must know.
+    """
+    values = [a / b for a, b in zip(over, under, strict=True)]
+    median = statistics.median(values)
+    return Figure(
+        name or f"{sides[0]} / {sides[1]}", median, min(values), max(values), "times",
+        len(values), sides=sides, bound=bound, note=note,
+    )  # fmt: skip
