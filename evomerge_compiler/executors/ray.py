@@ -54,7 +54,7 @@ class RayExecutor(Executor):
         wait_s: How long to wait for a node when none is to be had.
 
     Raises:
-        UsageError: The device names one GPU; which one it is, is for Ray to say.
+        UsageError: The device names a GPU; which one a worker gets is for Ray to say.
     """
 
     def __init__(
@@ -141,7 +141,11 @@ class RayExecutor(Executor):
         )
 
         def start() -> ActorHandle:
-            return slot.remote(setup)
+            try:
+                return slot.remote(setup)
+            except ValueError as error:
+                said = "".join(map(str, error.args))
+                raise UsageError(f"Ray refuses what the recipe's ray: asks for: {said}") from error
 
         wanted = {"CPU": self._spec.num_cpus, "GPU": self._num_gpus, **self._spec.resources}
         needs = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items() if amount)
@@ -162,13 +166,18 @@ class RayExecutor(Executor):
                 "executor ray needs the package 'ray', which is not installed",
                 hint="pip install 'evomerge-compiler[ray]'",
             ) from error
+        if self._address is not None:
+            _check_reachable(self._address)
         if ray.is_initialized():
+            if self._address is not None:
+                raise UsageError(
+                    "this process is connected to a Ray cluster already",
+                    hint="leave the address out, or disconnect with ray.shutdown()",
+                )
             return
         how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self._address is None:
             how |= self._own_cluster()
-        else:
-            _check_reachable(self._address)
         try:
             with _own_signals():
                 ray.init(self._address or "local", **how)

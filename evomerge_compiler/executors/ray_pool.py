@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evomerge_compiler.candidate import Failure
-from evomerge_compiler.errors import EvomergeError, MissingPrerequisite
+from evomerge_compiler.errors import MissingPrerequisite
 from evomerge_compiler.executors.base import Job, JobResult
 from evomerge_compiler.executors.ray_node import Answer
 
@@ -64,7 +64,7 @@ class RayPool:
         self._lock = threading.Lock()
         self._ready: set[Any] = set()
         self._actors: set[Any] = set()
-        self._broken: EvomergeError | None = None
+        self._broken: Exception | None = None
         self._told: set[str] = set()
         self._closing: Future[None] = Future()
         self._threads = [
@@ -129,7 +129,7 @@ class RayPool:
         except Exception as error:  # a slot that ends in silence would leave the run waiting
             if task is not None:
                 self._tasks.put(task)
-            self._break(error if isinstance(error, EvomergeError) else _unexpected(error))
+            self._break(error)
 
     def _run(self, actor: ActorHandle, task: _Task) -> bool:
         """Runs a job; False when the actor is lost."""
@@ -219,13 +219,13 @@ class RayPool:
 
     # -- all slots ----------------------------------------------------------------------------
 
-    def _break(self, error: EvomergeError) -> None:
+    def _break(self, error: Exception) -> None:
         """Nothing can be run any more."""
         with self._lock:
             self._broken = self._broken or error
         self._empty(self._broken)
 
-    def _empty(self, error: EvomergeError | None) -> None:
+    def _empty(self, error: Exception | None) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
                 task = self._tasks.get_nowait()
@@ -254,14 +254,6 @@ def _unusable(error: Exception) -> MissingPrerequisite:
     return MissingPrerequisite(
         f"a node of the Ray cluster cannot run evomerge: {_last_line(error)}",
         hint="install evomerge-compiler, in the same version, on every node",
-    )
-
-
-def _unexpected(error: Exception) -> MissingPrerequisite:
-    LOG.warning("unexpected error of Ray", exc_info=error)
-    return MissingPrerequisite(
-        f"Ray cannot start a worker: {type(error).__name__}: {_last_line(error)}",
-        hint="see `ray status`, and what the recipe's ray: section asks for",
     )
 
 

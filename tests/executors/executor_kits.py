@@ -6,14 +6,16 @@ import hashlib
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from evomerge_compiler.compiler.merge_plan import MergePlan, Stage
 from evomerge_compiler.compiler.model_headers import source_model
-from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan
+from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, hash_tasks
 from evomerge_compiler.executors.base import Executor, Job
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
+from evomerge_compiler.executors.ray import RayExecutor
 from evomerge_compiler.executors.simulated import Landscape, SimulatedExecutor
 from evomerge_compiler.recipe_schema import ModelSpec
 
@@ -125,3 +127,19 @@ class LocalKit:
 
     def executor(self, n_workers: int, timeout_s: float | None = None) -> Executor:
         return LocalExecutor(self.evaluation(), self.settings(n_workers, timeout_s))
+
+
+class RayKit(LocalKit):
+    """The same on the nodes of the cluster that the tests are connected to."""
+
+    def evaluation(self) -> EvaluationPlan:
+        plan = super().evaluation()
+        return replace(plan, tasks_hash=hash_tasks(plan.tasks, {}, self.folder))
+
+    def executor(self, n_workers: int, timeout_s: float | None = None) -> Executor:
+        return RayExecutor(self.evaluation(), self.settings(n_workers, timeout_s))
+
+
+def add_node(cluster: Any) -> None:
+    """A node for one worker, with a secret in its environment that no worker may see."""
+    cluster.add_node(num_cpus=1, object_store_memory=80_000_000, env_vars={"HF_TOKEN": "secret"})

@@ -1,0 +1,378 @@
+"""Workers on a real Ray cluster of two nodes: what they give, and what is lost with a node."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+from executor_kits import LocalKit, RayKit, add_node
+from simulated_run import QUICKSTART, digest
+
+from evomerge_compiler.candidate import Failure
+from evomerge_compiler.compiler import compile_recipe
+from evomerge_compiler.errors import MissingPrerequisite, UsageError
+from evomerge_compiler.evaluation.spec import plan_evaluation
+from evomerge_compiler.executors import ray_node
+from evomerge_compiler.executors.base import Job, JobResult
+from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
+from evomerge_compiler.executors.ray import RayExecutor
+from evomerge_compiler.executors.ray_node import (
+    NodeFolder,
+    NodeSetup,
+    NodeSlot,
+    installed_versions,
+)
+from evomerge_compiler.executors.ray_pool import MAX_LOST
+from evomerge_compiler.executors.warm import WarmExecutor
+from evomerge_compiler.recipe import Recipe, load
+from evomerge_compiler.recipe_schema import RaySpec
+
+RECIPE = """\
+kind: merge
+models:
+  coder: {{path: "zoo:coder"}}
+  mathematician: {{path: "zoo:mathematician"}}
+template: linear
+genome: {{weight: {{coder: {0}, mathematician: {1}}}}}
+evaluation:
+  tasks: {{sums: {{task: toy_sums, metric: exact_match}}}}
+  include_path: [tasks]
+  holdout: 0
+"""
+TASK = """\
+task: toy_sums
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{prompt}}}}"
+doc_to_target: "{{{{answer}}}}"
+target_delimiter: ""
+process_results: !function judge.judge
+generation_kwargs: {{until: ["\\n"], do_sample: false, max_gen_toks: 12}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+metadata: {{version: 1}}
+"""
+# One of the judges, on whatever node it is, says who it is through a pipe, and hangs.
+TASK_JUDGE = """
+import os, pathlib, time
+
+def judge(doc, results):
+    here = pathlib.Path(__file__).parent
+    try:
+        (here / "one_hangs").unlink()
+    except FileNotFoundError:
+        return {"exact_match": float(results[0].strip() == doc["answer"])}
+    (here / "pid").write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+SUMS = {"math:95-9=": "86", "math:89-16=": "73", "math:6*9+8=": "62"}
+# The same as a command, as often as its model's folder says; else it looks for a node's secret.
+JUDGE = """
+import json, os, pathlib, sys, time
+model = pathlib.Path(sys.argv[1])
+left = model / "hangs"
+if left.exists() and int(left.read_text()):
+    left.write_text(str(int(left.read_text()) - 1))
+    (model / "pid").write_text(str(os.getpid()))
+    time.sleep(600)
+print(json.dumps({"good": float("HF_TOKEN" not in os.environ), "n": 4}))
+"""
+
+
+def toy(folder: Path) -> None:
+    tasks = folder / "tasks"
+    tasks.mkdir()
+    rows = [json.dumps({"prompt": prompt, "answer": answer}) for prompt, answer in SUMS.items()]
+    (tasks / "sums.jsonl").write_text("\n".join(rows) + "\n")
+    (tasks / "sums.yaml").write_text(TASK.format(data=tasks / "sums.jsonl"))
+    (tasks / "judge.py").write_text(TASK_JUDGE)
+
+
+def merges(folder: Path, *shares: float) -> list[Recipe]:
+    path = folder / "recipe.yaml"
+    found = []
+    for share in shares:
+        path.write_text(RECIPE.format(share, 1 - share))
+        found.append(load(path))
+    return found
+
+
+def settings(folder: Path, **changes: Any) -> LocalSettings:
+    made = LocalSettings(work=folder / "work", recipe_folder=folder, offline=True)
+    return replace(made, **changes)
+
+
+def run(executor: LocalExecutor | RayExecutor, jobs: list[Job]) -> list[JobResult]:
+    found = dict(executor.run(jobs))
+    return [found[index] for index in range(len(jobs))]
+
+
+def scores(results: list[JobResult]) -> list[Any]:
+    assert not [result.failure for result in results if result.failure]
+    return [result.scores for result in results]
+
+
+def ancestor(pid: int, named: str) -> psutil.Process:
+    """The nearest process above ``pid`` with ``named`` in its command line."""
+    for process in psutil.Process(pid).parents():
+        if any(named in word for word in process.cmdline()):
+            return process
+    raise AssertionError(f"{pid} is below no {named}")
+
+
+def actor_of(pid: int) -> psutil.Process:
+    return ancestor(pid, "ray::NodeSlot")
+
+
+def node_of(nodes: Any, pid: int) -> Any:
+    raylet = ancestor(pid, "raylet/raylet").pid
+    by_pid = {n.all_processes["raylet"][0].process.pid: n for n in nodes.worker_nodes}
+    return by_pid[raylet]
+
+
+@pytest.fixture
+def hanging(ray_kit: RayKit) -> Callable[..., Job]:
+    """Makes jobs whose judge hangs so many times, each with its process id in a pipe."""
+    (ray_kit.folder / "judge.py").write_text(JUDGE)
+
+    def job(name: str, times: int) -> Job:
+        made = ray_kit.job(name)
+        folder = ray_kit.folder / "models" / name
+        (folder / "hangs").write_text(str(times))
+        os.mkfifo(folder / "pid")
+        return made
+
+    return job
+
+
+def test_two_nodes_and_the_loss_of_one_give_what_one_machine_gives(
+    nodes: Any, tmp_path: Path
+) -> None:
+    toy(tmp_path)
+    os.mkfifo(tmp_path / "tasks" / "pid")
+    plans = merges(tmp_path, 0.0, 0.25, 0.5, 1.0)
+    assert plans[0].evaluation is not None
+    evaluation = plan_evaluation(plans[0].evaluation, folder=tmp_path)
+    jobs = [Job(f"000/c{i:02d}", plan=compile_recipe(plan)) for i, plan in enumerate(plans)]
+    with WarmExecutor(evaluation, settings(tmp_path)) as warm:
+        expected = scores(run(warm, jobs))
+    assert len({str(each) for each in expected}) > 2
+    with (
+        RayExecutor(evaluation, settings(tmp_path, n_workers=2)) as executor,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        assert scores(run(executor, jobs)) == expected
+        (tmp_path / "tasks" / "one_hangs").touch()
+        again = thread.submit(run, executor, jobs)
+        lost = node_of(nodes, int((tmp_path / "tasks" / "pid").read_text()))
+        nodes.remove_node(lost, allow_graceful=False)
+        add_node(nodes)
+        assert scores(again.result()) == expected
+
+
+def test_an_actor_that_is_killed_costs_another_try(
+    ray_kit: RayKit, hanging: Callable[..., Job]
+) -> None:
+    jobs = [hanging("once", 1), hanging("good", 0)]
+    with ray_kit.executor(1) as executor, ThreadPoolExecutor(1) as thread:
+        found = thread.submit(run, executor, jobs)
+        judge = psutil.Process(int((ray_kit.folder / "models/once/pid").read_text()))
+        actor_of(judge.pid).kill()
+        judge.wait()  # what an actor had started goes with it
+        values = [each["search"].domains["judged"].value for each in scores(found.result())]
+    assert values == [1.0, 1.0], "and no worker sees what its node's environment holds"
+
+
+def test_a_job_that_takes_its_actors_along_fails_alone(
+    ray_kit: RayKit, hanging: Callable[..., Job]
+) -> None:
+    jobs = [hanging("killer", MAX_LOST), hanging("good", 0)]
+    with ray_kit.executor(1) as executor, ThreadPoolExecutor(1) as thread:
+        found = thread.submit(run, executor, jobs)
+        for _ in range(MAX_LOST):
+            actor_of(int((ray_kit.folder / "models/killer/pid").read_text())).kill()
+        killer, good = found.result()
+    assert killer.failure == Failure("evaluate", "crashed", "its worker was lost, 3 times")
+    assert good.failure is None
+
+
+def test_failures_read_as_on_one_machine(
+    nodes: Any, header_models: SimpleNamespace, tmp_path: Path
+) -> None:
+    found = []
+    for kind in (LocalKit, RayKit):
+        (tmp_path / kind.__name__).mkdir()
+        kit = kind(tmp_path / kind.__name__, header_models.a)
+        jobs = [kit.job("killer", "crash"), kit.job("bad", "fail"), kit.job("slow", "hang")]
+        with kit.executor(1, timeout_s=3.0) as executor:
+            found.append([result.failure for result in run(executor, jobs)])
+    assert found[0] == found[1]
+    assert [each.reason for each in found[0] if each] == ["out_of_memory", "crashed", "timeout"]
+
+
+def touch(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"label": "another"}))
+
+
+def test_a_node_without_the_model_is_named(ray_kit: RayKit) -> None:
+    for change, said in (
+        (touch, "its contents are"),
+        (shutil.rmtree, "there is no such folder"),
+    ):
+        job = ray_kit.job(said.replace(" ", "-"))
+        assert job.model is not None and job.model.folder is not None
+        change(job.model.folder)
+        with (
+            ray_kit.executor(1) as executor,
+            pytest.raises(MissingPrerequisite, match=rf"node .* cannot use model .*{said}"),
+        ):
+            run(executor, [job])
+
+
+def test_resources_that_no_node_has(ray_kit: RayKit, caplog: pytest.LogCaptureFixture) -> None:
+    spec = RaySpec(resources={"moon": 2.0})
+    with (
+        RayExecutor(ray_kit.evaluation(), ray_kit.settings(), spec, wait_s=0.1) as executor,
+        pytest.raises(MissingPrerequisite, match="had 1 CPU, 2 moon free"),
+    ):
+        run(executor, [ray_kit.job("any")])
+    assert "waiting for a node" in caplog.text
+
+
+def test_resources_that_ray_refuses(ray_kit: RayKit) -> None:
+    spec = RaySpec(num_gpus=1.5)
+    with (
+        RayExecutor(ray_kit.evaluation(), ray_kit.settings(), spec) as executor,
+        pytest.raises(UsageError, match=r"Ray refuses .* whole numbers"),
+    ):
+        run(executor, [ray_kit.job("any")])
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "said"),
+    [
+        ("127.0.0.1:1", MissingPrerequisite, "nothing answers"),
+        ("auto", UsageError, "connected to a Ray cluster already"),
+    ],
+)
+def test_addresses(ray_kit: RayKit, address: str, kind: type[Exception], said: str) -> None:
+    with (
+        RayExecutor(ray_kit.evaluation(), ray_kit.settings(), address=address) as executor,
+        pytest.raises(kind, match=said),
+    ):
+        run(executor, [ray_kit.job("any")])
+
+
+def test_one_gpu_of_a_node_cannot_be_named(ray_kit: RayKit) -> None:
+    evaluation = replace(ray_kit.evaluation(), device="cuda:1")
+    with pytest.raises(UsageError, match="chooses the GPUs"):
+        RayExecutor(evaluation, ray_kit.settings())
+
+
+# -- a slot without a cluster --------------------------------------------------------------------
+
+
+@pytest.fixture
+def setup(
+    header_models: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> NodeSetup:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kit = RayKit(tmp_path, header_models.a)
+    evaluation = replace(kit.evaluation(), device="cpu")
+    return NodeSetup("run", evaluation, kit.settings(), None, installed_versions())
+
+
+def refusal(setup: NodeSetup) -> str:
+    error = NodeSlot(setup).prepare().error
+    assert isinstance(error, MissingPrerequisite)
+    return error.message
+
+
+def test_other_versions_are_refused(setup: NodeSetup) -> None:
+    assert NodeSlot(setup).prepare().error is None
+    other = {**setup.versions, "torch": "1.0", "mergekit": "9"}
+    message = refusal(replace(setup, versions=other))
+    assert "torch" in message and ", not 1.0" in message and "mergekit" in message
+
+
+def test_other_task_files_are_refused(setup: NodeSetup, tmp_path: Path) -> None:
+    gone = replace(setup.evaluation, include_paths=(str(tmp_path / "gone"),))
+    assert NodeSlot(replace(setup, evaluation=gone)).prepare().error is None, "it is not needed"
+    (tmp_path / "judge.py").write_text("print('another')")
+    message = refusal(replace(setup, evaluation=gone))
+    assert "task files" in message and f"it lacks {tmp_path / 'gone'}" in message
+
+
+def test_a_gpu_that_is_not_there(setup: NodeSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_node, "gpu_available", lambda: False)
+    on_gpu = replace(setup, evaluation=replace(setup.evaluation, device="cuda"))
+    assert "finds no GPU" in refusal(on_gpu)
+
+
+def test_shipped_evaluators_are_each_nodes_own(setup: NodeSetup) -> None:
+    """Their folder may be another on a node: what counts is what they ask."""
+    recipe = load("quickstart")
+    assert recipe.evaluation is not None
+    plan = plan_evaluation(recipe.evaluation, folder=recipe.folder)
+    moved = replace(plan, include_paths=("/nowhere/evaluators",))
+    assert ray_node.evaluation_here(moved).include_paths == plan.include_paths
+
+
+def test_the_last_slot_removes_the_folder_of_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "evomerge-ray-killed").mkdir()
+    (tmp_path / "evomerge-ray-killed" / ".lock").touch()
+    one, two, other = NodeFolder("a"), NodeFolder("a"), NodeFolder("b")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["evomerge-ray-a", "evomerge-ray-b"]
+    one.release()
+    assert two.path.is_dir()
+    two.release()
+    assert [each.name for each in tmp_path.iterdir()] == [other.path.name]
+    other.release()
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_the_run_folder_is_that_of_warm(tmp_path: Path) -> None:
+    """On a cluster that the command starts for itself."""
+    trees = []
+    for name, flags in (("warm", []), ("ray", ["-j", "2"])):
+        arguments = [
+            "evolve", QUICKSTART, "--run-dir", tmp_path / name, "--executor", name, *flags,
+            "--gens", 2, "--limit", 6, "-S", "search.population=2", "--json",
+        ]  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "evomerge_compiler", *map(str, arguments)],
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+        trees.append(digest(tmp_path / name))
+    assert trees[0] == trees[1]
+
+
+def test_an_address_goes_with_ray_alone() -> None:
+    from evomerge_compiler.cli import run as command
+
+    assert command(["evolve", "quickstart", "--ray-address", "auto"]) == 2
