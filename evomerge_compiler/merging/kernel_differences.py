@@ -152,7 +152,7 @@ def _covers_density(job: Job, drops: str, values: Mapping[str, Any]) -> bool:
     if density <= 0:
         return True
     epsilon = values["epsilon"]
-    if len(job.shape) > 2 or not (epsilon < density < 1 - epsilon):
+    if len(job.shape) > 2 or not (density + epsilon < 1 and density - epsilon > 0):
         return False
     probabilities = kernel_masks.rank_probabilities(job.shape[-1], density, epsilon, job.dtype)
     return bool(((probabilities >= 0) & (probabilities <= 1)).all())

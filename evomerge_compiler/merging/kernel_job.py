@@ -142,7 +142,8 @@ def prepare(
 
     covered = (torch.bfloat16, torch.float16, torch.float32)
     first = tensors[0] if tensors else None
-    if first is None or first.ndim == 0 or first.numel() == 0:
+    # Places are kept as int32.
+    if first is None or first.ndim == 0 or not 0 < first.numel() < 1 << 31:
         return None
     for tensor in tensors:
         if (

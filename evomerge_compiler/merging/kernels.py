@@ -29,7 +29,8 @@ equal keys promise equal bytes.
 A kernel works through the inputs in chunks that stay in the processor's cache. Element-wise
 operations give the same bits in chunks; reductions are the same torch call on the same numbers as
 mergekit's, and random masks take the same numbers from torch's global generator. Held by
-``tests/merging/test_kernels.py``. Covered are CPU tensors of bfloat16, float16 and float32.
+``tests/merging/test_kernels.py``. Covered are CPU tensors of bfloat16, float16 and float32. Chunks
+are for one thread: more of them give the same bits, but have too little to share.
 """
 
 from __future__ import annotations
