@@ -69,6 +69,7 @@ def _strategies() -> dict[str, str]:
 
 
 def _evaluators() -> dict[str, str]:
+    from evomerge_compiler.evaluation import plugin
     from evomerge_compiler.evaluation.presets import load_presets
     from evomerge_compiler.evaluation.task_index import include_paths, local_tasks
 
@@ -76,6 +77,8 @@ def _evaluators() -> dict[str, str]:
     for name, preset in load_presets().by_name.items():
         needs = f" ({preset.needs})" if preset.needs else ""
         out[name] = f"preset: {preset.about}{needs}"
+    for entry in plugin.installed():
+        out[plugin.PREFIX + entry.name] = f"plug-in of {plugin.distribution_of(entry)}"
     paths = include_paths((), Path())
     found = local_tasks(paths)
     return {**out, **{name: _evaluator(found[name], paths) for name in sorted(found)}}

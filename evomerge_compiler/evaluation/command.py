@@ -10,14 +10,12 @@ It runs in the recipe's folder, gets the model folder (``{model}``) and the spli
 
     {"harmless": 0.93, "harmless_stderr": 0.01, "n": 400}
 
-A plug-in, ``plugin:NAME``, is an entry point of the group ``evomerge.evaluators``: a function
-that takes the model folder and the split and returns the same mapping. Which items belong to a
+A plug-in, ``plugin:NAME``, returns the same mapping (:mod:`.plugin`). Which items belong to a
 split is the program's own affair; it must not show fitness the held-out ones.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 from collections.abc import Mapping
@@ -25,22 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.candidate import Score
-from evomerge_compiler.errors import (
-    EvomergeError,
-    RecipeError,
-    WorkFailed,
-    did_you_mean,
-)
-from evomerge_compiler.evaluation.spec import (
-    PLUGIN_PREFIX,
-    EvaluationPlan,
-    TaskPlan,
-    command_words,
-)
+from evomerge_compiler.errors import RecipeError, WorkFailed, did_you_mean
+from evomerge_compiler.evaluation import plugin
+from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, command_words
 from evomerge_compiler.evaluation.split import Split
 from evomerge_compiler.processes import run_command, worker_environment
-
-ENTRY_POINTS = "evomerge.evaluators"
 
 
 def score(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Score:
@@ -58,10 +45,10 @@ def score(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Sc
     Raises:
         RecipeError: No such program or metric.
         WorkFailed: It failed, ran too long, or printed no scores.
-        MissingPrerequisite: The program is not installed.
+        MissingPrerequisite: The program is not installed, or cannot be loaded.
     """
-    if task.task.startswith(PLUGIN_PREFIX):
-        found = _plugin(task.task[len(PLUGIN_PREFIX) :].strip(), model, split)
+    if task.task.startswith(plugin.PREFIX):
+        found = plugin.call(task.task, model, split)
     else:
         found = _command(task, model, split, plan)
     return _read(task, found)
@@ -102,25 +89,6 @@ def _command(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) ->
         raise _no_scores(task, "its last line is not JSON") from None
 
 
-def _plugin(name: str, model: Path, split: Split) -> Any:
-    known = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
-    if name not in known:
-        raise RecipeError(
-            f"no evaluator plug-in {name!r}",
-            hint=did_you_mean(name, known) + f" (entry points of {ENTRY_POINTS})",
-        )
-    try:
-        return known[name].load()(model, split)
-    except EvomergeError:
-        raise
-    except Exception as error:  # other people's code: whatever it raises is this work's failure
-        raise WorkFailed(
-            f"plug-in {name} raised {type(error).__name__}: {error}",
-            reason="crashed",
-            step="evaluate",
-        ) from error
-
-
 def _read(task: TaskPlan, found: Any) -> Score:
     if not isinstance(found, Mapping):
         raise _no_scores(task, "it is not an object of metrics")
@@ -152,5 +120,5 @@ def _no_scores(task: TaskPlan, why: str) -> WorkFailed:
         f"{task.domain}: the evaluator gave no scores: {why}",
         reason="invalid",
         step="evaluate",
-        hint='it prints one JSON object as its last line, such as {"accuracy": 0.5, "n": 100}',
+        hint='one object is expected, as a command\'s last line: {"accuracy": 0.5, "n": 100}',
     )

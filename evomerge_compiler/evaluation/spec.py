@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, RecipeError, did_you_mean
-from evomerge_compiler.evaluation import task_index
+from evomerge_compiler.evaluation import plugin, task_index
 from evomerge_compiler.evaluation.presets import Presets, load_presets
 from evomerge_compiler.evaluation.split import Split
 from evomerge_compiler.evaluation.task_index import (
@@ -31,7 +31,6 @@ from evomerge_compiler.recipe_schema import EvaluationSpec, TaskSpec
 from evomerge_compiler.yamlio import Document
 
 COMMAND_PREFIX = "command:"
-PLUGIN_PREFIX = "plugin:"
 DEFAULT_SALT = "evomerge"
 OWN_PREFIX = "evomerge_"  # tasks of this name are shipped ones, never lm-eval's
 
@@ -70,7 +69,7 @@ class TaskPlan:
     @property
     def external(self) -> bool:
         """Whether a program other than lm-eval scores it."""
-        return self.task.startswith((COMMAND_PREFIX, PLUGIN_PREFIX))
+        return self.task.startswith((COMMAND_PREFIX, plugin.PREFIX))
 
     @property
     def column(self) -> str:
@@ -167,8 +166,8 @@ def plan_evaluation(
         The plan, with the hash of all task files.
 
     Raises:
-        RecipeError: An include path is no folder, a command names no program, or a task's metric
-            is not named and cannot be known.
+        RecipeError: An include path is no folder, a command names no program, a plug-in is not
+            installed, or a task's metric is not named and cannot be known.
     """
     try:
         paths = include_paths(spec.include_path, folder)
@@ -239,7 +238,8 @@ class _TaskReader:
         """One entry of ``evaluation.tasks``.
 
         Raises:
-            RecipeError: It names no metric and none is known, or one that the task lacks.
+            RecipeError: It names no metric and none is known, or one that the task lacks, or a
+                plug-in that is not installed.
         """
         # A preset is taken as a whole, where no metric is written: what a recipe writes out in
         # full means the same with and without the preset.
@@ -251,6 +251,8 @@ class _TaskReader:
         metric = task.metric or (preset.metric if preset else known.metric if known else None)
         if metric is None:
             raise self.unknown_metric(domain, name)
+        if name.startswith(plugin.PREFIX):
+            self.check_plugin(domain, name)
         if known and known.metrics is not None and metric not in known.metrics:
             raise self.error(
                 domain,
@@ -278,9 +280,20 @@ class _TaskReader:
             },
         )
 
+    def check_plugin(self, domain: str, name: str) -> None:
+        """A plug-in must be there before anything is merged for it.
+
+        Raises:
+            RecipeError: It is not installed.
+        """
+        try:
+            plugin.find(name)
+        except RecipeError as error:
+            raise self.error(domain, error.message, error.hint or "") from None
+
     def unknown_metric(self, domain: str, name: str) -> EvomergeError:
         """The error for a task of which no file here says how it is judged."""
-        if name.startswith((COMMAND_PREFIX, PLUGIN_PREFIX)):
+        if name.startswith((COMMAND_PREFIX, plugin.PREFIX)):
             return self.error(
                 domain, "a custom evaluator has no metric of its own", "name it: metric: NAME"
             )
@@ -352,10 +365,10 @@ def hash_tasks(tasks: Sequence[TaskPlan], local: Mapping[str, LocalTask], folder
 
     A local task counts by its files (:func:`.task_index.digests`), a stock task by its name
     (lm-eval's version is in :func:`eval_key`), a command by its words and by the files that they
-    name.
+    name, a plug-in by its function, distribution and version.
 
     Raises:
-        RecipeError: A command is empty.
+        RecipeError: A command is empty, or a plug-in is not installed.
     """
     lines = []
     for task in tasks:
@@ -368,6 +381,8 @@ def hash_tasks(tasks: Sequence[TaskPlan], local: Mapping[str, LocalTask], folder
                 for path in named
                 if path.suffix in _SCRIPT_SUFFIXES and path.is_file()
             ]
+        elif task.task.startswith(plugin.PREFIX):
+            digests = [plugin.identity(task.task)]
         else:
             digests = []
         lines.append("\n".join([task.task, *digests]))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,29 +93,3 @@ def test_mistakes_in_the_recipe(tmp_path: Path) -> None:
         Session(make_plan(tmp_path, "command: true")).score(tmp_path)
     with pytest.raises(MissingPrerequisite):
         Session(make_plan(tmp_path, "command: no-such-program-here {model}")).score(tmp_path)
-    with pytest.raises(RecipeError, match="no evaluator plug-in 'mine'"):
-        Session(make_plan(tmp_path, "plugin:mine")).score(tmp_path)
-
-
-def judge(model: Path, split: str) -> Mapping[str, float]:
-    return {"quality": float(model.is_dir() and split == "search"), "n": 3}
-
-
-def faulty(model: Path, split: str) -> Mapping[str, float]:
-    raise ZeroDivisionError(f"{split} of nothing")
-
-
-def test_a_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "own_evaluators", sys.modules[__name__])
-
-    def entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
-        return [
-            importlib.metadata.EntryPoint(name, f"own_evaluators:{name}", group)
-            for name in ("judge", "faulty")
-        ]
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-    score = Session(make_plan(tmp_path, "plugin:judge")).score(tmp_path).domains["own"]
-    assert (score.value, score.n) == (1.0, 3)
-    with pytest.raises(WorkFailed, match="ZeroDivisionError: search of nothing"):
-        Session(make_plan(tmp_path, "plugin:faulty")).score(tmp_path)
