@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from evomerge_compiler.bench.figures import Figure, figure, ratio
 from evomerge_compiler.bench.setting import Setting, in_turns
 from evomerge_compiler.bench.work import Work, n_items, prepare, run_all, search_items
 from evomerge_compiler.compiler import MergePlan
+from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.executors.base import Executor, Job
 from evomerge_compiler.process_pool import WorkerPool
 
@@ -34,47 +37,86 @@ SIDES = {
 }
 
 
+# Items a task and rounds: as the recipe is evolved, and with the few of a first look.
+WORKLOADS = ((None, 5), (25, 3))
+# Equal work gives equal scores; a GPU may round an answer or two another way.
+_SCORE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One candidate of one side.
+
+    Attributes:
+        seconds: Wall time.
+        score: Mean of its domains, on which the sides must agree.
+    """
+
+    seconds: float
+    score: float
+
+
+Side = Callable[[MergePlan], Measured]
+
+
 def run(setting: Setting) -> Iterator[Figure]:
-    """Measures all sides in turns."""
-    rounds = setting.size(5, 1)
-    work = prepare(setting, "candidates", rounds + 1)
-    with ExitStack() as stack:
-        tools = stack.enter_context(WorkerPool(1, environment=tools_environment()))
-        items = tools.submit(search_items, work.evaluation).result()
-        other = OtherTools(work, items, setting.device, tools)
-        calls: dict[str, Callable[[MergePlan], float]] = {
-            name: partial(_score, stack.enter_context(_executor(work, name, setting)))
-            for name in ("warm", "cli")
-        }
-        calls["commands"], calls["loop"] = other.by_commands, other.in_a_loop
-        if not setting.quick:
-            for name in ("warm", "cli", "loop"):
-                calls[name](work.plans[0])
-        sides = {name: partial(_of_round, call, work) for name, call in calls.items()}
-        found = in_turns(sides, rounds)
-    note = f"{n_items(items)} items a candidate, one thread"
-    rates = {name: [60 / value for value in values] for name, values in found.items()}
+    """Measures all sides in turns, once for each workload."""
+    for limit, rounds in setting.size(WORKLOADS, ((None, 1),)):
+        work = prepare(setting, f"candidates-{limit}", rounds + 1, limit)
+        with ExitStack() as stack:
+            tools = stack.enter_context(WorkerPool(1, environment=tools_environment()))
+            items = tools.submit(search_items, work.evaluation).result()
+            other = OtherTools(work, items, setting.device, tools)
+            calls: dict[str, Side] = {
+                name: partial(_score, stack.enter_context(_executor(work, name, setting)))
+                for name in ("warm", "cli")
+            }
+            calls["commands"], calls["loop"] = other.by_commands, other.in_a_loop
+            if not setting.quick:
+                for name in ("warm", "cli", "loop"):
+                    calls[name](work.plans[0])
+            sides = {name: partial(_of_round, call, work) for name, call in calls.items()}
+            found = in_turns(sides, rounds)
+        _check_scores(found)
+        yield from _figures(found, f"{n_items(items)} items, one thread")
+
+
+def _figures(found: Mapping[str, Sequence[Measured]], note: str) -> Iterator[Figure]:
+    rates = {name: [60 / each.seconds for each in values] for name, values in found.items()}
     for name, values in rates.items():
         yield figure(SIDES[name], values, "candidates/min", note=note)
     for name in ("cli", "commands", "loop"):
-        yield ratio((SIDES["warm"], SIDES[name]), rates["warm"], rates[name])
+        yield ratio((SIDES["warm"], SIDES[name]), rates["warm"], rates[name], note=note)
 
 
-def _of_round(call: Callable[[MergePlan], float], work: Work, number: int) -> float:
+def _check_scores(found: Mapping[str, Sequence[Measured]]) -> None:
+    """All sides must have done the same work.
+
+    Raises:
+        EvomergeError: A candidate's score differs.
+    """
+    for number, measured in enumerate(zip(*found.values(), strict=True)):
+        scores = dict(zip(found, [each.score for each in measured], strict=True))
+        if max(scores.values()) - min(scores.values()) > _SCORE_TOLERANCE:
+            raise EvomergeError(f"candidate {number}: the sides score differently: {scores}")
+
+
+def _of_round(call: Side, work: Work, number: int) -> Measured:
     return call(work.plans[number + 1])
 
 
-def _executor(work: Work, name: str, setting: Setting) -> Any:
+def _executor(work: Work, name: str, setting: Setting) -> AbstractContextManager[Executor]:
     options = launch.Options(executor=name, device=setting.device, merge=work.options)
-    folder = work.folder / name
-    return launch.executor_for(work.recipe, work.evaluation, folder, options)
+    return launch.executor_for(work.recipe, work.evaluation, work.folder / name, options)
 
 
-def _score(executor: Executor, plan: MergePlan) -> float:
-    """Seconds that an executor takes for one candidate."""
+def _score(executor: Executor, plan: MergePlan) -> Measured:
+    """One candidate through an executor."""
     started = time.monotonic()
-    run_all(executor, [Job("candidate", plan=plan)])
-    return time.monotonic() - started
+    [result] = run_all(executor, [Job("candidate", plan=plan)])
+    seconds = time.monotonic() - started
+    domains = result.scores["search"].domains.values()
+    return Measured(seconds, statistics.mean(score.value for score in domains))
 
 
 class OtherTools:
@@ -100,8 +142,8 @@ class OtherTools:
         self.dtype = "float32" if device == "cpu" else "auto"
         self.references = {alias: str(path) for alias, path in work.sources.items()}
 
-    def by_commands(self, plan: MergePlan) -> float:
-        """Seconds of one ``mergekit-multi`` and one ``lm_eval``."""
+    def by_commands(self, plan: MergePlan) -> Measured:
+        """One ``mergekit-multi`` and one ``lm_eval``."""
         folder = self.folder / "commands"
         folder.mkdir()
         (folder / "mergekit.yaml").write_text(plan.written(self.references), "utf-8")
@@ -113,20 +155,29 @@ class OtherTools:
             "--model", "hf", "--model_args", f"pretrained=OUT,dtype={self.dtype}",
             "--tasks", ",".join(self.items), "--samples", json.dumps(self.items),
             "--batch_size", str(evaluation.batch_size), "--device", self.device,
-            "--include_path", evaluation.include_paths[0],
+            "--include_path", evaluation.include_paths[0], "--output_path", "results.json",
         ]  # fmt: skip
         total += seconds(["lm_eval", "run", *arguments], folder, env)
+        [written] = folder.glob("results_*.json")  # lm-eval adds the time to the name
+        results = json.loads(written.read_text("utf-8"))["results"]
         shutil.rmtree(folder)
-        return total
+        return Measured(total, self._mean(results))
 
-    def in_a_loop(self, plan: MergePlan) -> float:
-        """Seconds of ``run_merge`` to disk and a fresh ``simple_evaluate``, in a warm process."""
+    def in_a_loop(self, plan: MergePlan) -> Measured:
+        """``run_merge`` to disk and a fresh ``simple_evaluate``, in a warm process."""
         args = (
             plan.written(self.references), plan.random_seed, self.folder / "loop", self.items,
             self.work.evaluation.batch_size, self.work.evaluation.include_paths[0],
             self.device, self.dtype,
         )  # fmt: skip
-        return self.pool.submit(merge_and_evaluate, *args).result()
+        took, results = self.pool.submit(merge_and_evaluate, *args).result()
+        return Measured(took, self._mean(results))
+
+    def _mean(self, results: Mapping[str, Mapping[str, float]]) -> float:
+        """Mean of the domains, from lm-eval's results."""
+        return statistics.mean(
+            results[task.task][task.column] for task in self.work.evaluation.tasks
+        )
 
 
 _managers: dict[str, Any] = {}
@@ -135,7 +186,7 @@ _managers: dict[str, Any] = {}
 def merge_and_evaluate(
     text: str, seed: int, folder: Path, items: Mapping[str, list[int]], batch_size: int,
     include_path: str, device: str, dtype: str,
-) -> float:  # fmt: skip
+) -> tuple[float, dict[str, dict[str, float]]]:  # fmt: skip
     """One candidate as mergekit-evolve handles it; runs in a worker.
 
     As there, merges go to disk, the model is loaded afresh, and lm-eval's index of tasks is made
@@ -152,7 +203,7 @@ def merge_and_evaluate(
         dtype: Of the loaded model.
 
     Returns:
-        Seconds.
+        Seconds, and lm-eval's results by task.
     """
     import lm_eval
     import yaml
@@ -170,9 +221,10 @@ def merge_and_evaluate(
     for document in yaml.safe_load_all(text):
         name = document.pop("name", "final")
         out = folder / name
+        options.apply_global_options()  # seeds, as the command does
         run_merge(MergeConfiguration.model_validate(_renamed(document, stages)), str(out), options)
         stages[name] = str(out)
-    lm_eval.simple_evaluate(
+    found = lm_eval.simple_evaluate(
         model="hf",
         model_args={"pretrained": str(out), "dtype": dtype},
         tasks=list(items),
@@ -183,7 +235,7 @@ def merge_and_evaluate(
         log_samples=False,
     )
     shutil.rmtree(folder)
-    return time.monotonic() - started
+    return time.monotonic() - started, found["results"]
 
 
 def _renamed(data: Any, stages: Mapping[str, str]) -> Any:

@@ -13,7 +13,7 @@ from evomerge_compiler.compiler import MergePlan, compile_recipe
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evaluation.split import select
-from evomerge_compiler.executors.base import Executor, Job
+from evomerge_compiler.executors.base import Executor, Job, JobResult
 from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.strategies.factory import build
@@ -46,16 +46,18 @@ class Work:
     options: MergeOptions
 
 
-def prepare(setting: Setting, name: str, n_candidates: int) -> Work:
+def prepare(setting: Setting, name: str, n_candidates: int, limit: int | None = None) -> Work:
     """Compiles candidates.
 
     Args:
         setting: Sizes and folder.
         name: Of the suite, for its folder.
         n_candidates: How many.
+        limit: Items a task; None takes all that the recipe scores its candidates on.
     """
-    limit = (f"evaluation.limit={QUICK_ITEMS}",) if setting.quick else ()
-    recipe = recipes.load(RECIPE, overrides=limit)
+    limit = QUICK_ITEMS if setting.quick else limit
+    overrides = () if limit is None else (f"evaluation.limit={limit}",)
+    recipe = recipes.load(RECIPE, overrides=overrides)
     options = launch.Options(device=setting.device)
     plans = candidates(recipe, n_candidates)
     return Work(
@@ -84,15 +86,17 @@ def candidates(recipe: Recipe, n: int) -> list[MergePlan]:
     return list(plans.values())
 
 
-def run_all(executor: Executor, jobs: Sequence[Job]) -> None:
-    """Runs jobs, none of which may fail.
+def run_all(executor: Executor, jobs: Sequence[Job]) -> list[JobResult]:
+    """Runs jobs, none of which may fail; results come in the order of the jobs.
 
     Raises:
         EvomergeError: One failed, so that its time means nothing.
     """
-    for index, result in executor.run(jobs):
+    results = dict(executor.run(jobs))
+    for index, result in results.items():
         if result.failure is not None:
             raise EvomergeError(f"{jobs[index].label} failed: {result.failure.message}")
+    return [results[index] for index in range(len(jobs))]
 
 
 def search_items(evaluation: EvaluationPlan) -> dict[str, list[int]]:
