@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,11 @@ def _read(task: TaskPlan, found: Any) -> Score:
     value, stderr = found[task.metric], found.get(f"{task.metric}_stderr")
     n = found.get("n", 0)
     for number in (value, n, *([] if stderr is None else [stderr])):
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
+        # numpy's numbers are real numbers too.
+        if isinstance(number, bool) or not isinstance(number, numbers.Real):
             raise _no_scores(task, f"{number!r} is not a number")
+    if not (math.isfinite(n) and n >= 0 and (stderr is None or not stderr < 0)):
+        raise _no_scores(task, f"n is {n} and {task.metric}_stderr {stderr}")
     if not math.isfinite(value) or not (stderr is None or math.isfinite(stderr)):
         raise WorkFailed(
             f"{task.domain}: {task.metric} is not finite", reason="non_finite", step="evaluate"

@@ -59,6 +59,14 @@ def test_a_plug_in_scores_a_model(
     assert (score.metric, score.value, score.stderr, score.n) == ("quality", 0.75, 0.1, 12)
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", f"looking at {tmp_path.name}\n")
+    install(
+        "import numpy as np\n"
+        "def judge(model, split):\n"
+        "    return {'quality': np.float32(0.5), 'n': np.int64(4)}\n",
+        name="numbers",
+    )
+    score = Session(make_plan(tmp_path, "plugin:numbers")).score(tmp_path).domains["own"]
+    assert (score.value, score.n, type(score.value), type(score.n)) == (0.5, 4, float, int)
     with pytest.raises(RecipeError, match="no metric 'quality'"):
         install("def judge(model, split):\n    return {'qualty': 1}\n", name="other")
         Session(make_plan(tmp_path, "plugin:other")).score(tmp_path)
@@ -72,6 +80,8 @@ def test_a_plug_in_scores_a_model(
         ("raise MemoryError", "out_of_memory", "MemoryError"),
         ("return {'quality': float('nan')}", "non_finite", "not finite"),
         ("return {'quality': 1, 'quality_stderr': float('inf')}", "non_finite", "not finite"),
+        ("return {'quality': 1, 'n': float('inf')}", "invalid", "n is inf"),
+        ("return {'quality': 1, 'quality_stderr': -0.1}", "invalid", "stderr -0.1"),
         ("return {'quality': 'high'}", "invalid", "'high' is not a number"),
         ("return None", "invalid", "not an object"),
     ],
