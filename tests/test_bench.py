@@ -1,0 +1,170 @@
+"""Every suite of `evomerge bench` at tiny sizes, for real. No test asserts a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from evomerge_compiler import bench, cli
+from evomerge_compiler.bench import merge_sides, page, usage
+from evomerge_compiler.bench.figures import Figure, at_least, at_most, figure, ratio
+from evomerge_compiler.bench.random_models import Shape, write_family
+from evomerge_compiler.bench.stopwatch import Stopwatch
+from evomerge_compiler.errors import EvomergeError
+from evomerge_compiler.process_pool import WorkerPool
+
+TINY = Shape(layers=2, hidden=32, inner=48, heads=4, kv_heads=2, vocabulary=300)
+# These start many processes, each of which imports for seconds.
+SLOW = ("candidates", "ray", "merges")
+
+
+@pytest.mark.parametrize(
+    "suite", [pytest.param(s, marks=pytest.mark.long) if s in SLOW else s for s in bench.SUITES]
+)
+def test_a_suite_measures_what_it_says(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "page.md"
+    arguments = ["bench", suite, "--quick", "--json", "--work", tmp_path, "-o", target]
+    assert cli.run([str(argument) for argument in arguments]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["machine"]["cores"] == str(os.cpu_count())
+    assert data["figures"]
+    for found in data["figures"]:
+        assert found["suite"] == suite
+        assert found["n"] >= 1
+        assert math.isfinite(found["value"])
+        assert found["low"] <= found["value"] <= found["high"]
+        assert found["unit"] != "times" or len(found["sides"]) == 2
+        assert f"| {found['name']} |" in target.read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
+
+
+def test_suites_are_listed_and_misspelt_ones_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["bench", "--list"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in bench.SUITES)
+    assert cli.run(["bench", "start-up"]) == 2
+    assert "did you mean 'start_up'?" in capsys.readouterr().err
+
+
+def test_figures_are_medians_and_ratios_go_round_by_round() -> None:
+    found = figure("x", [3.0, 1.0, 2.0], "s", bound=at_most(2))
+    assert (found.value, found.low, found.high, found.n, found.holds) == (2.0, 1.0, 3.0, 3, True)
+    found = ratio(("a", "b"), [2.0, 9.0, 8.0], [1.0, 3.0, 1.0], bound=at_least(4))
+    assert (found.value, found.low, found.high, found.holds) == (3.0, 2.0, 8.0, False)
+    assert found.plain()["sides"] == ["a", "b"]
+    assert figure("x", [1.0], "s").holds is None
+
+
+def test_the_page_holds_the_machine_and_a_table_for_each_suite(tmp_path: Path) -> None:
+    rows = [
+        Figure("fast", 0.1234, 0.1, 0.2, "s", 3, suite="start_up", bound=at_most(1)),
+        Figure("slow", 1234.5, 1.0, 2.0, "s", 3, suite="merges", note="why"),
+    ]
+    page.write(tmp_path / "page.md", rows, {"cores": "2"})
+    text = (tmp_path / "page.md").read_text()
+    assert "| cores | 2 |" in text
+    assert "| fast | 0.123 | 0.100 | 0.200 | s | 3 | at most 1 | yes |  |" in text
+    assert "| slow | 1234 | 1.00 | 2.00 | s | 3 |  |  | why |" in text
+    assert text.index("## start_up") < text.index("## merges")
+    assert "## ray" not in text
+
+
+def test_parts_exclude_what_they_call() -> None:
+    class Clock:
+        def outer(self) -> int:
+            return sum(self.inner() for _ in range(3))
+
+        def inner(self) -> int:
+            return len(hashlib.sha256(bytes(2_000_000)).digest())
+
+    watch = Stopwatch()
+    parts = {"outer": (Clock, "outer"), "inner": (Clock, "inner")}
+    with watch.watching(parts):
+        assert Clock().outer() == 96
+    assert watch.seconds["inner"] > watch.seconds["outer"] > 0
+    counted = dict(watch.seconds)
+    Clock().outer()
+    assert watch.seconds == counted
+
+
+def test_a_wrapped_method_that_was_inherited_is_inherited_again() -> None:
+    class Parent:
+        def name(self) -> str:
+            return "parent"
+
+    class Child(Parent):
+        pass
+
+    watch = Stopwatch()
+    with watch.watching({"name": (Child, "name")}):
+        assert Child().name() == "parent"
+    assert "name" not in vars(Child)
+    assert set(watch.seconds) == {"name"}
+
+
+def hold(n_bytes: int) -> int:
+    """Fills memory; runs in a worker."""
+    return len(b"1" * n_bytes)
+
+
+def test_memory_and_processor_time_of_children_are_seen() -> None:
+    before = usage.cpu_seconds()
+    with usage.watched_memory() as peak, WorkerPool(1) as pool:
+        assert pool.submit(hold, 100_000_000).result() == 100_000_000
+        pool.submit(sum, range(20_000_000)).result()
+        spent = usage.cpu_seconds() - before
+        started = usage.descendants(os.getpid())
+        with usage.watched_memory(ignore=started) as ignored:
+            pool.submit(hold, 100_000_000).result()
+    assert spent > 0
+    assert 100_000_000 <= peak.n_bytes < 300_000_000
+    assert started and ignored.n_bytes == 0
+    assert not any(usage.private_bytes(pid) for pid in started)
+
+
+def test_random_models_are_made_of_their_base(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folders = write_family(tmp_path, TINY, ("base", "one"))
+    base, one = (load_file(path / "model.safetensors") for path in folders.values())
+    assert {name: tuple(t.shape) for name, t in base.items()} == dict(TINY.tensors())
+    assert sum(t.numel() for t in base.values()) == TINY.n_parameters
+    name = "model.layers.0.mlp.up_proj.weight"
+    change = (one[name].float() - base[name].float()).std()
+    assert 0 < change < base[name].float().std() / 10
+    model, info = AutoModelForCausalLM.from_pretrained(folders["one"], output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert torch.isfinite(model(torch.tensor([[1, 2, 3]])).logits).all()
+    assert AutoTokenizer.from_pretrained(folders["one"]).encode("a")
+
+
+def test_the_real_shape_has_the_parameters_of_qwen2_1_5b() -> None:
+    assert Shape().n_parameters == 1_543_714_304
+    assert len(list(Shape().tensors())) == 338
+
+
+def test_sides_that_did_other_work_are_refused() -> None:
+    one = merge_sides.Merged(1.0, "a", 1)
+    with pytest.raises(EvomergeError, match="linear: the merge in memory differs"):
+        merge_sides.check_equal(one, merge_sides.Merged(2.0, "b", 1), "linear")
+    merge_sides.check_equal(one, merge_sides.Merged(2.0, "a", 1), "linear")
+
+
+def test_looking_at_the_suites_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from evomerge_compiler.cli import run; assert run(['bench', '--list']) == 0;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    from evomerge_compiler.processes import run_command
+
+    assert run_command([sys.executable, "-c", code]).returncode == 0
