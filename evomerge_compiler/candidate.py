@@ -15,6 +15,8 @@ from evomerge_compiler.genome import Genome
 Origin = Literal[
     "initial", "sampled", "mutation", "crossover", "elite", "seed", "edited", "proposed"
 ]
+# What the eval_key of scores starts with that evomerge did not measure itself.
+TOLD = "told:"
 _ID = re.compile(r"([0-9]{3,6})/c([0-9]{2,5})\Z")
 
 
@@ -131,6 +133,11 @@ class Scores:
     items: Mapping[str, TaskItems] = field(default_factory=dict, repr=False)
     weights: str = ""
 
+    @property
+    def told(self) -> bool:
+        """Whether they came from outside (``evomerge tell``)."""
+        return self.eval_key.startswith(TOLD)
+
 
 @dataclass(frozen=True)
 class Fitness:
@@ -139,10 +146,17 @@ class Fitness:
     Attributes:
         objectives: ``(n_objectives,)`` values, all to be maximised.
         stderr: Standard error of the first objective, None where unknown.
+        violation: How far it is from keeping to the constraints; 0 when it does.
     """
 
     objectives: tuple[float, ...]
     stderr: float | None = None
+    violation: float = 0.0
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps to all constraints."""
+        return self.violation <= 0
 
     @property
     def value(self) -> float:

@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evomerge_compiler import fitness as fit
-from evomerge_compiler import recipe as recipes
 from evomerge_compiler.candidate import (
+    TOLD,
     CandidateId,
     Failure,
     Fitness,
-    Lineage,
     Outcome,
     Proposal,
     Scores,
-    genome_hash,
 )
 from evomerge_compiler.compiler import MergePlan, compile_recipe, gather
 from evomerge_compiler.errors import EvomergeError, Place, RecipeError, RunDamaged
@@ -38,6 +36,7 @@ from evomerge_compiler.executors.base import Executor, Job, JobResult
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.run_folder.tables import PopulationRow
+from evomerge_compiler.seeds import SEED_OPERATOR, seed_proposals
 from evomerge_compiler.strategies import Strategy
 from evomerge_compiler.strategies.base import ranked
 from evomerge_compiler.strategies.factory import build
@@ -80,12 +79,15 @@ class _History:
             if outcome.failure is not None:
                 reason = outcome.failure.reason
                 self.failures[reason] = self.failures.get(reason, 0) + 1
-            if outcome.fitness is not None and outcome.scores is not None:
-                self.known[outcome.scores.eval_key] = (outcome.scores, outcome.fitness)
+            self.know(outcome.scores, outcome.fitness)
         leader = next((o for o in ranked(outcomes) if o.fitness is not None), None)
         if leader is not None and (self.best is None or _value(leader) > _value(self.best)):
             self.best = leader
         self.best_so_far.append(_value(self.best) if self.best else None)
+
+    def know(self, scores: Scores | None, value: Fitness | None) -> None:
+        if scores is not None and value is not None:
+            self.known[scores.eval_key] = (scores, value)
 
 
 class Evolution:
@@ -212,13 +214,16 @@ class Evolution:
         waiting: dict[str, list[StoredCandidate]] = {}
         jobs: list[Job] = []
         for candidate in stored:
-            plan = self._compile(candidate)
+            self.history.know(candidate.scores, candidate.fitness)
+        for candidate in stored:
+            plan = self.compile(candidate)
             if plan is None or self._is_done(candidate):
                 continue
             job = Job(str(candidate.id), plan=plan, genome=candidate.genome)
             key = self.executor.eval_key(job, "search")
-            if key in self.history.known:
-                self._commit(candidate, *self.history.known[key], reused=True)
+            known = self.history.known.get(told_key(plan)) or self.history.known.get(key)
+            if known is not None:
+                self._commit(candidate, *known, reused=True)
             elif key in waiting:
                 waiting[key].append(candidate)
             else:
@@ -232,11 +237,11 @@ class Evolution:
     def _results(self, jobs: Sequence[Job]) -> Iterator[tuple[int, JobResult]]:
         return self.executor.run(jobs) if jobs else iter(())
 
-    def _compile(self, candidate: StoredCandidate) -> MergePlan | None:
+    def compile(self, candidate: StoredCandidate) -> MergePlan | None:
         """Compiles a candidate and writes its merge; a genome that cannot be is its failure.
 
         Raises:
-            EvomergeError: A person's own edit or seed does not compile.
+            EvomergeError: A person's own genome does not compile.
         """
         assert candidate.genome is not None
         try:
@@ -267,8 +272,11 @@ class Evolution:
             self._announce(candidate, failure=result.failure, result=result)
             return
         scores = result.scores["search"]
-        value = fit.fitness(scores, self.shares, self.search.objectives)
-        self._commit(candidate, scores, value, reused=reused, result=result)
+        self._commit(candidate, scores, self.fitness(scores), reused=reused, result=result)
+
+    def fitness(self, scores: Scores) -> Fitness:
+        """What the search makes of scores."""
+        return fit.fitness(scores, self.shares, self.search.objectives)
 
     def _commit(
         self,
@@ -327,37 +335,10 @@ class Evolution:
 
 # --------------------------------------------------------------------------------------
 
-SEED_OPERATOR = "recipe.seeds"
 
-
-def seed_proposals(recipe: Recipe) -> list[Proposal]:
-    """The hand-written recipes that ``seeds:`` puts into generation 0.
-
-    Raises:
-        EvomergeError: One is mistaken, or its template or genes are not this experiment's.
-    """
-    out = []
-    for path in recipe.seeds:
-        seed = recipes.load(path)
-        values = {**seed.space.fixed, **seed.genome.values}
-        wanted = {name: v for name, v in values.items() if name in recipe.space.by_name}
-        active = recipe.space.active({**recipe.space.initial().values, **wanted})
-        wanted = {name: value for name, value in wanted.items() if name in active}
-
-        def error(message: str, at: tuple[str | int, ...], hint: str | None) -> EvomergeError:
-            return seed.document.error(message, ("genome", *at), hint=hint)  # noqa: B023
-
-        if seed.template.name != recipe.template.name:
-            raise seed.document.error(
-                f"the seed renders template {seed.template.name!r}, "
-                f"the experiment {recipe.template.name!r}",
-                ("template",),
-            )
-        genome, problems = recipe.space.parse(wanted, error)
-        if problems:
-            raise problems[0]
-        out.append(Proposal(genome, Lineage("seed", SEED_OPERATOR, (), genome_hash(genome))))
-    return out
+def told_key(plan: MergePlan) -> str:
+    """The ``eval_key`` of scores that were told from outside: all that is known is the merge."""
+    return TOLD + plan.merge_key
 
 
 def arrange(proposals: Sequence[Proposal]) -> list[Proposal]:

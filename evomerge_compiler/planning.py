@@ -14,11 +14,12 @@ from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.compiler.merge_plan import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.events import CandidateDone, Event, Observer
-from evomerge_compiler.evolution import arrange, seed_proposals
+from evomerge_compiler.evolution import arrange
 from evomerge_compiler.merging.options import gpu_available
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
+from evomerge_compiler.seeds import seed_proposals
 from evomerge_compiler.strategies.factory import build
 
 log = logging.getLogger(__name__)

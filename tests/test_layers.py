@@ -34,7 +34,17 @@ LAYERS = [
     },
     {"compiler", "fitness", "strategies"},
     {"merging", "evaluation", "scoring", "executors", "worker", "run_folder"},
-    {"events", "evolution", "conclusion", "planning", "launch", "simulation", "single"},
+    {
+        "ask_tell",
+        "conclusion",
+        "events",
+        "evolution",
+        "launch",
+        "planning",
+        "seeds",
+        "simulation",
+        "single",
+    },
     {"report", "tracking", "export", "bench"},
     {"cli", "__main__", "__init__"},
 ]

@@ -71,7 +71,8 @@ def command(
 def recipes_of(loaded, select: str | None):  # type: ignore[no-untyped-def]
     """Slot name to the merge recipe of each genome that is asked for."""
     from evomerge_compiler.errors import did_you_mean
-    from evomerge_compiler.evolution import arrange, seed_proposals
+    from evomerge_compiler.evolution import arrange
+    from evomerge_compiler.seeds import seed_proposals
     from evomerge_compiler.strategies.factory import build
 
     if loaded.kind == "merge":

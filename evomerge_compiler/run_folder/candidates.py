@@ -66,8 +66,8 @@ class StoredCandidate:
 
     @property
     def edited(self) -> bool:
-        """Whether a person changed the genome that the strategy asked for."""
-        return self.lineage.origin == "edited"
+        """Whether a person put the genome in the place of the one that the strategy asked for."""
+        return self.lineage.origin in ("edited", "proposed")
 
     @property
     def done(self) -> bool:
@@ -122,7 +122,7 @@ class CandidateFiles:
             self._seen.pop(id, None)
             return StoredCandidate(id, None, lineage, problem=error)
         hashed = genome_hash(genome)
-        if hashed != lineage.asked:
+        if hashed != lineage.asked and lineage.origin != "proposed":
             lineage = replace(lineage, origin="edited")
         current = Belongs(hashed, None if merge is None else sha256(merge))
         self._seen[id] = current
@@ -191,6 +191,14 @@ class CandidateFiles:
                 replace(proposal.lineage, asked=asked)
             ),
         }
+
+    def replace_genome(self, id: CandidateId, genome: Genome, lineage: Lineage) -> None:
+        """Puts another genome into a slot that has no outcome."""
+        here = folder_of(id)
+        # The genome first: without its lineage it is an edit, which loses nothing.
+        self._store.commit(f"{here}/recipe.yaml", files.candidate_text(genome))
+        self._store.commit(f"{here}/lineage.yaml", files.lineage_text(lineage))
+        self.read(id, sealed=False)
 
     def commit_lineage(self, stored: StoredCandidate) -> None:
         """Writes down that a candidate was edited."""

@@ -191,7 +191,7 @@ def _open_candidate(run: RunFolder, id: CandidateId) -> Iterator[Finding]:
         return
     if stored.problem is not None:
         yield _finding(run, f"{here}/recipe.yaml", stored.problem)
-    elif stored.edited:
+    elif stored.lineage.origin == "edited":
         yield Finding(f"{here}/recipe.yaml", "note", "was edited by hand")
     outcome = next(
         (n for n in ("scores.yaml", "failure.yaml") if run.read(f"{here}/{n}") is not None), None

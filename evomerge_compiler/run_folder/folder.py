@@ -22,11 +22,13 @@ from evomerge_compiler.candidate import (
     CandidateId,
     Failure,
     Fitness,
+    Lineage,
     Outcome,
     Proposal,
     Scores,
 )
 from evomerge_compiler.errors import ErrorList, Place, RunDamaged, UsageError
+from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import files as files
 from evomerge_compiler.run_folder import lock as run_lock
@@ -258,6 +260,23 @@ class RunFolder(RunResults):
         if sealed:
             self.verify(id.generation)
         return self._files.read(id, sealed=sealed)
+
+    def propose(self, id: CandidateId, genome: Genome, operator: str) -> None:
+        """Puts a person's genome into a slot of the open generation that has no outcome yet.
+
+        The lineage keeps what the strategy asked for there, so that the past can be replayed.
+
+        Args:
+            id: The slot.
+            genome: What takes its place.
+            operator: Who puts it there.
+        """
+        self._must_be_open(id)
+        stored = self._files.read(id, sealed=False)
+        if stored.done:
+            raise ValueError(f"{id} has an outcome")
+        lineage = Lineage("proposed", operator, (), stored.lineage.asked)
+        self._files.replace_genome(id, genome, lineage)
 
     def commit_compiled(self, id: CandidateId, text: str) -> None:
         """Writes a candidate's ``mergekit.yaml``; an outcome of another merge or genome goes.
