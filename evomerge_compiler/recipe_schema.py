@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -124,6 +125,45 @@ class Budget(Strict):
     hours: Number | None = Field(None, gt=0)
 
 
+_BOUND = re.compile(r"(best_parent|base)(?:\s*([+-])\s*([0-9]+(?:\.[0-9]+)?))?\Z")
+
+
+def parse_bound(bound: float | str) -> tuple[str | None, float]:
+    """A constraint's bound as the models it is relative to, and a number to add.
+
+    Args:
+        bound: ``0.4``, ``base`` or ``best_parent - 0.02``.
+
+    Returns:
+        ``best_parent``, ``base`` or None, and the number.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if not isinstance(bound, str):
+        return None, bound
+    match = _BOUND.match(bound.strip())
+    if match is None:
+        raise ValueError("expected a number, base, best_parent, or one of them and a difference")
+    return match[1], float(f"{match[2] or '+'}{match[3] or 0}")
+
+
+def _bound(value: object) -> object:
+    if isinstance(value, str):
+        parse_bound(value)
+        return value
+    return _number(value)
+
+
+class ConstraintSpec(Strict):
+    """A domain's score that no winner falls below."""
+
+    domain: Name
+    at_least: Annotated[float | str, BeforeValidator(_bound)] = Field(
+        description="a number, base, or the best that a parent scores: best_parent - 0.02",
+    )
+
+
 class SearchSpec(Strict):
     """How genomes are proposed and when to stop."""
 
@@ -131,7 +171,12 @@ class SearchSpec(Strict):
     objectives: list[str] = Field(
         default_factory=lambda: ["mean"],
         min_length=1,
-        description="what to maximise: mean, domains, tokens (fewer are better); the first ranks",
+        description="what to maximise: mean, worst, geometric, domains, tokens (fewer are "
+        "better); the first ranks",
+    )
+    constraints: list[ConstraintSpec] = Field(
+        default_factory=list,
+        description="what a candidate must reach; one that does not ranks below all that do",
     )
     population: int = Field(8, ge=1, le=10_000)
     generations: int = Field(50, ge=0)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from evomerge_compiler.candidate import CandidateId, Fitness, Outcome, Score, Scores, TaskItems
 from evomerge_compiler.errors import UsageError
-from evomerge_compiler.fitness import fitness, front, weights
+from evomerge_compiler.fitness import Constraint, bounds, fitness, front, weights
 from evomerge_compiler.genome import Genome
-from evomerge_compiler.recipe_schema import EvaluationSpec
+from evomerge_compiler.recipe_schema import ConstraintSpec, EvaluationSpec
 
 
 def scores(**domains: tuple[float, float | None]) -> Scores:
@@ -52,6 +54,58 @@ def test_objectives_are_the_mean_domains_and_few_tokens() -> None:
         fitness(plain, shares, ["mean", "tokens"])
 
 
+SHARES = {"a": 0.25, "b": 0.75}
+
+
+def test_the_worst_domain_is_an_objective_that_knows_no_weights() -> None:
+    found = fitness(scores(a=(0.6, 0.03), b=(0.2, 0.04)), SHARES, ["worst", "mean"])
+    assert found == Fitness((0.2, 0.3), 0.04)
+
+
+def test_the_geometric_mean_is_weighted_and_its_error_is_that_of_a_simulation() -> None:
+    found = fitness(scores(a=(0.6, 0.03), b=(0.2, 0.04)), SHARES, ["geometric"])
+    assert found.value == pytest.approx(0.6**0.25 * 0.2**0.75, abs=1e-6)
+    random = np.random.default_rng(0)
+    drawn = random.normal(0.6, 0.03, 200_000) ** 0.25 * random.normal(0.2, 0.04, 200_000) ** 0.75
+    assert found.stderr == pytest.approx(drawn.std(), rel=0.03)
+    for bad in (0.0, -0.1):
+        dead = fitness(scores(a=(0.9, 0.03), b=(bad, 0.0)), SHARES, ["geometric"])
+        assert dead == Fitness((0.0,), None)
+
+
+def constraints(*bounds_: object) -> tuple[Constraint, ...]:
+    specs = [ConstraintSpec.model_validate({"domain": "a", "at_least": b}) for b in bounds_]
+    parents = {
+        "x": scores(a=(0.5, None), b=(0.9, None)),
+        "y": scores(a=(0.7, None), b=(0.1, None)),
+    }
+    return bounds(specs, parents, scores(a=(0.3, None), b=(0.3, None)))
+
+
+def test_bounds_are_numbers_or_relative_to_the_base_or_the_best_parent_of_the_domain() -> None:
+    found = constraints(0.4, "base", "best_parent", "best_parent - 0.02", "base+0.1", 1)
+    assert [c.at_least for c in found] == [0.4, 0.3, 0.7, 0.68, 0.4, 1.0]
+    assert str(found[3]) == "a >= 0.68 (best_parent - 0.02)" and str(found[0]) == "a >= 0.4"
+
+
+@pytest.mark.parametrize("bad", ["best", "0.4", "base - x", "base 0.1", True, None, "base - -1"])
+def test_other_bounds_are_mistakes(bad: object) -> None:
+    with pytest.raises(ValidationError):
+        ConstraintSpec.model_validate({"domain": "a", "at_least": bad})
+
+
+def test_what_misses_a_bound_is_infeasible_by_the_share_that_is_missing() -> None:
+    at_most_b = constraints(0.4, "best_parent - 0.02")
+    good = fitness(scores(a=(0.68, 0.1), b=(0.1, 0.1)), SHARES, ["mean"], at_most_b)
+    assert good.feasible and good.violation == 0
+    near = fitness(scores(a=(0.6799, 0.1), b=(0.1, 0.1)), SHARES, ["mean"], at_most_b)
+    assert not near.feasible and near.violation == pytest.approx(0.0001 / 0.68, abs=1e-6)
+    far = fitness(scores(a=(0.34, 0.1), b=(0.9, 0.1)), SHARES, ["mean"], at_most_b)
+    assert far.violation == pytest.approx(0.06 / 0.4 + 0.34 / 0.68, abs=1e-6)
+    hair = fitness(scores(a=(0.679999, 0.1), b=(0.1, 0.1)), SHARES, ["mean"], at_most_b)
+    assert not hair.feasible
+
+
 def test_the_front_is_what_nothing_beats() -> None:
     points = [(1, 5), (3, 3), (3, 2), (5, 1), (1, 5), (0, 6), (2, 2)]
     outcomes = [
@@ -59,4 +113,5 @@ def test_the_front_is_what_nothing_beats() -> None:
         for i, point in enumerate(points)
     ]
     failed = Outcome(CandidateId(1, 0), Genome({}), None)
-    assert [o.id.slot for o in front([*outcomes, failed])] == [3, 1, 0, 5]
+    broken = Outcome(CandidateId(1, 1), Genome({}), Fitness((9.0, 9.0), None, 0.1))
+    assert [o.id.slot for o in front([*outcomes, failed, broken])] == [3, 1, 0, 5]

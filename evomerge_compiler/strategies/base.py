@@ -24,7 +24,8 @@ class Strategy(Protocol):
 
     The order of calls is ``ask(0), tell(0), ask(1), tell(1), ...``. ``tell`` gets the outcomes in
     slot order, whatever order they finished in, with the genomes that were really scored: a
-    person may have edited one. A failed outcome has no fitness and must never be given one.
+    person may have edited one. A failed outcome has no fitness and must never be given one. One
+    that breaks a constraint has a fitness and ranks below all that break none: see :func:`merit`.
     """
 
     def ask(self, generation: int) -> list[Proposal]:
@@ -150,6 +151,8 @@ class Search(ABC):
             raise ValueError("expected as many objectives for each outcome")
         if not all(math.isfinite(value) for objectives in fitness for value in objectives):
             raise ValueError("expected finite objectives; what has no score is a failure")
+        if not all(0 <= o.fitness.violation < math.inf for o in outcomes if o.fitness):
+            raise ValueError("expected violations of 0 or more")
         self.learn(generation, outcomes)
         self._asked = None
 
@@ -159,14 +162,33 @@ class Search(ABC):
         return f"{'tell' if self._asked is None else 'ask'}({self._generation})"
 
 
+Merit = tuple[int, float, float]
+NO_MERIT: Merit = (2, 0.0, 0.0)
+
+
+def merit(outcome: Outcome) -> Merit:
+    """What outcomes are sorted by; the least is the best.
+
+    Feasible ones come first, by value; then infeasible ones, by violation; then failures, whose
+    merit is :data:`NO_MERIT`. Source: the rules of Deb, An efficient constraint handling method
+    for genetic algorithms, Comput. Methods Appl. Mech. Eng. 186, 2000, section 3.
+    """
+    fitness = outcome.fitness
+    if fitness is None:
+        return NO_MERIT
+    return int(not fitness.feasible), fitness.violation, -fitness.value
+
+
 def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Outcomes from best to worst; ties and failures by slot, failures last."""
-    return sorted(
-        outcomes,
-        key=lambda o: (o.fitness is None, -(o.fitness.value if o.fitness else 0.0), o.id.slot),
-    )
+    """Outcomes from best to worst by :func:`merit`; ties by slot."""
+    return sorted(outcomes, key=lambda outcome: (merit(outcome), outcome.id.slot))
 
 
 def scored_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes that have a fitness, in their order."""
+    """The outcomes that have a fitness, feasible or not, in their order."""
     return [outcome for outcome in outcomes if outcome.scored]
+
+
+def feasible_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes that have a fitness and keep to the constraints, in their order."""
+    return [o for o in outcomes if o.fitness is not None and o.fitness.feasible]

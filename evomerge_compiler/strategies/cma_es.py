@@ -6,10 +6,10 @@ all genes are real numbers ``covariance: diagonal`` takes sep-CMA-ES (Ros and Ha
 for very many of them.
 
 The search starts at the recipe's initial genome, with a step of ``sigma`` times each range (log
-genes in log space). Only ranks are told to the optimiser, so that scores may be of any size;
-failures share the last rank. The value of a gene that is not active stays with the optimiser and
-is not written into the genome. An edited genome counts as what it is, and seeds take the places
-of the worst of their batch.
+genes in log space). Only ranks are told to the optimiser, so that scores may be of any size; what
+breaks a constraint ranks below all that breaks none, and failures share the last rank. The value
+of a gene that is not active stays with the optimiser and is not written into the genome. An
+edited genome counts as what it is, and seeds take the places of the worst of their batch.
 
 The optimiser learns from a batch: a generation, or as many generations as hold 4 candidates. It
 *stalls* when ``patience`` batches (10 + 30 n / batch, as cmaes, for n values) brought nothing
@@ -26,14 +26,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from evomerge_compiler.candidate import Outcome, Proposal
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import Number
-from evomerge_compiler.strategies.base import Parameters, Search, strategy
+from evomerge_compiler.strategies.base import NO_MERIT, Merit, Parameters, Search, merit, strategy
 from evomerge_compiler.strategies.distributions import (
     Distribution,
     Layout,
@@ -84,9 +83,9 @@ class CmaEs(Search):
         self.restarts = 0
         # What was drawn for the current generation, and what waits for its batch to be full.
         self._drawn: list[tuple[Point, Genome]] = []
-        self._batch: list[tuple[Point, float]] = []
+        self._batch: list[tuple[Point, Merit]] = []
         self._n_drawn = 0
-        self._best = math.inf
+        self._best: Merit | None = None
         self._idle_batches = 0
         self._distribution: Distribution | None = None
 
@@ -110,15 +109,14 @@ class CmaEs(Search):
         if self.layout.size == 0:
             return
         for index, outcome in enumerate(outcomes):
-            loss = -outcome.fitness.value if outcome.fitness is not None else math.inf
-            self._batch.append((self._point(index, outcome.genome), loss))
+            self._batch.append((self._point(index, outcome.genome), merit(outcome)))
         self._n_drawn += len(self._drawn)
         if self._n_drawn < self.batch:
             return
         # Stable: of equal ones the first stay. There are too many only where there are seeds.
         full = sorted(self._batch, key=lambda told: told[1])[: self.batch]
         self._batch, self._n_drawn = [], 0
-        self._update([point for point, _ in full], np.array([loss for _, loss in full]))
+        self._update([point for point, _ in full], [loss for _, loss in full])
 
     def state(self) -> Mapping[str, object]:
         """Centre, step and batch of the distribution."""
@@ -165,16 +163,18 @@ class CmaEs(Search):
             return point
         return self.distribution.inject(self.space.flatten(genome), point)
 
-    def _update(self, points: Sequence[Point], losses: NDArray[np.float64]) -> None:
-        ranks = np.unique(losses, return_inverse=True)[1].astype(float)
-        if ranks.max() > 0:
-            self.distribution.tell(points, ranks.tolist())
-        better = bool(losses.min() < self._best)
-        self._best = min(self._best, float(losses.min()))
+    def _update(self, points: Sequence[Point], losses: Sequence[Merit]) -> None:
+        """Tells a batch that is sorted from best to worst."""
+        rank = {loss: float(place) for place, loss in enumerate(dict.fromkeys(losses))}
+        if len(rank) > 1:
+            self.distribution.tell(points, [rank[loss] for loss in losses])
+        better = losses[0] < NO_MERIT and (self._best is None or losses[0] < self._best)
+        if better:
+            self._best = losses[0]
         self._idle_batches = 0 if better else self._idle_batches + 1
         if self._stalled(points):
             self.restarts += 1
-            self._best, self._idle_batches = math.inf, 0
+            self._best, self._idle_batches = None, 0
             self._distribution = None
 
     def _stalled(self, points: Sequence[Point]) -> bool:

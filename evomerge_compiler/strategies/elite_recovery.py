@@ -5,7 +5,8 @@ template: {linear, slerp} x {ties, dare_ties} x {frankenmerge, dfs} = 8), filled
 samples. After that the ``n_elite`` best each give ``n_mutants`` mutants (each active coordinate
 changes with probability ``mutation_rate`` by a normal step of ``sigma`` times its range), and the
 others form triples by rank: ranks 3, 4, 5 and so on, each triple giving one child (numbers: mean
-weighted by fitness; choices: majority, ties to the best parent).
+weighted by fitness; choices: majority, ties to the best parent). A parent that breaks a
+constraint has no weight beside one that breaks none.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
     """
     rows = [space.flatten(parent.genome) for parent in parents]
     start = space.complete(space.initial())
-    fitness = [parent.fitness.value if parent.fitness else 0.0 for parent in parents]
+    fitness = [p.fitness.value if p.fitness and p.fitness.feasible else 0.0 for p in parents]
     flat: list[Scalar] = []
     for index, coordinate in enumerate(space.coordinates):
         # A parent in which the gene is inactive has no say in it.

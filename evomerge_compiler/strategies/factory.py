@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from evomerge_compiler.errors import ErrorList, EvomergeError, UsageError, did_you_mean
-from evomerge_compiler.fitness import MEAN, TOKENS
+from evomerge_compiler.fitness import NO_DOMAINS
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.strategies import Strategy, StrategyType, all_strategies
 
@@ -30,7 +30,7 @@ def build(recipe: Recipe) -> Strategy:
             ("search", "strategy"),
             hint=did_you_mean(recipe.search.strategy, known),
         )
-    problems = _objective_problems(recipe, kind)
+    problems = [*_objective_problems(recipe, kind), *_constraint_problems(recipe)]
     try:
         parameters = kind.parameters.model_validate(recipe.search.parameters)
     except ValidationError as error:
@@ -50,8 +50,13 @@ def _objective_problems(recipe: Recipe, kind: StrategyType) -> list[EvomergeErro
     """Objectives that there are not, or that the strategy has no use for."""
     search, evaluation = recipe.search, recipe.evaluation
     assert search is not None and evaluation is not None
-    known = (MEAN, TOKENS, *evaluation.tasks)
+    known = (*NO_DOMAINS, *evaluation.tasks)
     problems = []
+    for name in NO_DOMAINS:
+        if name in evaluation.tasks:
+            message = f"a domain cannot be called {name!r}: that is an objective"
+            where = ("evaluation", "tasks", name)
+            problems.append(recipe.document.error(message, where, hint="rename it", key=True))
     for index, name in enumerate(search.objectives):
         at = ("search", "objectives", index)
         if name not in known:
@@ -66,12 +71,30 @@ def _objective_problems(recipe: Recipe, kind: StrategyType) -> list[EvomergeErro
         if n > kind.min_objectives:
             wanted = "one objective" if most == 1 else f"at most {most} objectives"
         message = f"strategy {search.strategy!r} takes {wanted}, the search has {n}"
+        domains = list(evaluation.tasks)
         hint = (
-            f"name them: objectives: [{', '.join(known[2:4] if len(known) > 3 else known[:2])}]"
+            f"name them: objectives: [{', '.join([*domains, *NO_DOMAINS][:2])}]"
             if n < kind.min_objectives
             else "strategy nsga2 takes several"
         )
         problems.append(recipe.document.error(message, ("search",), hint=hint))
+    return problems
+
+
+def _constraint_problems(recipe: Recipe) -> list[EvomergeError]:
+    """Constraints on domains that there are not, or written twice."""
+    search, evaluation = recipe.search, recipe.evaluation
+    assert search is not None and evaluation is not None
+    problems = []
+    for index, constraint in enumerate(search.constraints):
+        at = ("search", "constraints", index)
+        if constraint.domain not in evaluation.tasks:
+            message = f"constraint on an unknown domain {constraint.domain!r}"
+            hint = did_you_mean(constraint.domain, evaluation.tasks)
+            problems.append(recipe.document.error(message, (*at, "domain"), hint=hint))
+        elif constraint in search.constraints[:index]:
+            message = "this constraint is written twice"
+            problems.append(recipe.document.error(message, at, hint="leave one out"))
     return problems
 
 

@@ -9,7 +9,8 @@ cell holds the best candidate of its behaviour. Every scored candidate enters ev
 roles rotate: generation g breeds from the archive of domain g modulo the number of domains. Two
 parents are drawn from its cells with a probability that is the product, over all domains, of a
 number that grows from ``low`` for the worst to ``high`` for the best (elite sampling). They are
-crossed, and each value of the child changes with probability ``mutation_rate``.
+crossed, and each value of the child changes with probability ``mutation_rate``. In a cell, what
+breaks a constraint loses to what breaks it less, and only where nothing else is it a parent.
 
 CycleQD mixes and mutates task vectors; here genomes are crossed and mutated, which merges them.
 Candidates without domain scores are placed by their objectives.
@@ -27,7 +28,7 @@ from pydantic import Field
 from evomerge_compiler.candidate import Outcome, Proposal
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import Number
-from evomerge_compiler.strategies.base import Parameters, Search, scored_of, strategy
+from evomerge_compiler.strategies.base import Parameters, Search, feasible_of, scored_of, strategy
 from evomerge_compiler.strategies.operators import (
     cross,
     first_generation,
@@ -73,7 +74,8 @@ class MapElites(Search):
             return first_generation(
                 self.space, self.population, self.seed, generation, "map_elites"
             )
-        parents = self.archives[self.role(generation)]
+        elites = self.archives[self.role(generation)]
+        parents = feasible_of(elites) or elites
         chances = self._chances(parents)
         known = {outcome.genome for archive in self.archives.values() for outcome in archive}
         proposals = []
@@ -92,8 +94,9 @@ class MapElites(Search):
         candidates = [elites[id] for id in sorted(elites)]
         names = list(qualities(candidates[0]))
         table = np.array([list(qualities(o).values()) for o in candidates])
+        broken = [o.fitness.violation for o in candidates if o.fitness is not None]
         self.archives = {
-            name: [candidates[i] for i in best_of_cells(table, axis, self.p.bins)]
+            name: [candidates[i] for i in best_of_cells(table, axis, self.p.bins, broken)]
             for axis, name in enumerate(names)
         }
 
@@ -159,21 +162,25 @@ def spread(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(width > 0, (table / 2 - low) / np.where(width > 0, width, 1.0), 1.0)
 
 
-def best_of_cells(table: NDArray[np.float64], axis: int, bins: int) -> list[int]:
+def best_of_cells(
+    table: NDArray[np.float64], axis: int, bins: int, broken: Sequence[float]
+) -> list[int]:
     """Rows that are the best of their cell; of equal ones the first.
 
     Args:
         table: ``(n, n_domains)`` scores.
         axis: The domain that is the quality; the others are the behaviour.
         bins: Steps of each behaviour axis, between the least and the largest value.
+        broken: ``(n,)`` violations; less of them goes before quality.
 
     Returns:
         Row numbers in the order of the table.
     """
     steps = np.minimum((spread(table) * bins).astype(int), bins - 1)
     cells = np.delete(steps, axis, axis=1)
+    merits = [(-broken[row], table[row, axis]) for row in range(len(table))]
     best: dict[tuple[int, ...], int] = {}
     for row, cell in enumerate(map(tuple, cells.tolist())):
-        if cell not in best or table[row, axis] > table[best[cell], axis]:
+        if cell not in best or merits[row] > merits[best[cell]]:
             best[cell] = row
     return sorted(best.values())

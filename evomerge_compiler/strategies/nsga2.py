@@ -9,7 +9,8 @@ others dominate it), by distance from their neighbours on the front second. Pare
 binary tournaments. Real numbers are crossed by simulated binary crossover and mutated
 polynomially (log genes in log space), whole numbers the same and rounded, choices are swapped and
 redrawn. Children that equal a parent or each other are made again, as far as the space allows.
-Failed candidates are never parents.
+Candidates that break a constraint survive and win by how little they break it, after all that
+break none (section VI of the paper). Failed candidates are never parents.
 
 It needs two objectives or more: ``search.objectives: [code, math]``.
 """
@@ -105,8 +106,16 @@ class Nsga2(Search):
             random_state=rng(self.seed, generation, self.population),
         )
         self.parents = [candidates[i] for i in kept.get("index")]
-        self._ranks = [int(rank) for rank in kept.get("rank")]
-        self._crowding = [float(distance) for distance in kept.get("crowding")]
+        feasible = [bool(fits) for fits in kept.get("feas")]
+        # The library ranks feasible ones only.
+        self._ranks = [
+            int(one.get("rank")) if fits else self.population
+            for one, fits in zip(kept, feasible, strict=True)
+        ]
+        self._crowding = [
+            float(one.get("crowding")) if fits else 0.0
+            for one, fits in zip(kept, feasible, strict=True)
+        ]
 
     def state(self) -> Mapping[str, object]:
         """The first front with its objectives, and the other parents."""
@@ -192,7 +201,7 @@ def _is_whole(gene: Gene) -> bool:
 
 
 def _problem(genes: Sequence[Gene]) -> Any:
-    """The variables, as pymoo's operators want to see them."""
+    """The variables, as pymoo's operators want to see them, and that there are constraints."""
     from pymoo.core.problem import Problem
     from pymoo.core.variable import Choice, Integer, Real
 
@@ -204,7 +213,7 @@ def _problem(genes: Sequence[Gene]) -> Any:
             variables[index] = Integer(bounds=(int(gene.low), int(gene.high)))
         else:
             variables[index] = Real(bounds=(0.0, 1.0))
-    return Problem(vars=variables)
+    return Problem(vars=variables, n_ieq_constr=1)
 
 
 def _individual(genes: Sequence[Gene], flat: Flat) -> Any:
@@ -228,13 +237,14 @@ def _value(gene: Gene, at: Any) -> Scalar:
 
 
 def _population(outcomes: Sequence[Outcome]) -> Any:
-    """Outcomes as a pymoo population: objectives, which pymoo minimises, and their places."""
+    """Outcomes as a pymoo population: objectives, which pymoo minimises, violation, place."""
     from pymoo.core.population import Population
 
-    objectives: NDArray[np.float64] = np.array(
-        [[-value for value in o.fitness.objectives] for o in outcomes if o.fitness is not None]
-    )
-    return Population.new("F", objectives, "index", np.arange(len(outcomes)))
+    scored = [o.fitness for o in outcomes if o.fitness is not None]
+    objectives: NDArray[np.float64] = np.array([[-v for v in f.objectives] for f in scored])
+    violations: NDArray[np.float64] = np.array([[f.violation] for f in scored])
+    places = np.arange(len(outcomes))
+    return Population.new("F", objectives, "G", violations, "index", places)
 
 
 def _survival() -> Any:

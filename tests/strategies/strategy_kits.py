@@ -106,12 +106,12 @@ def make(
     return kind(space, population, seed, kind.parameters(**parameters))
 
 
-def scored(id: CandidateId, genome: Genome, *objectives: float) -> Outcome:
+def scored(id: CandidateId, genome: Genome, *objectives: float, violation: float = 0.0) -> Outcome:
     """An outcome with objectives, and with domain scores of the same values."""
     domains = {
         f"d{i}": Score("acc", value, 0.02, 50) for i, value in enumerate((*objectives, 0.5)[:2])
     }
-    return Outcome(id, genome, Fitness(objectives, 0.02), scores=Scores(domains, "key"))
+    return Outcome(id, genome, Fitness(objectives, 0.02, violation), scores=Scores(domains, "key"))
 
 
 class World:
@@ -124,6 +124,7 @@ class World:
         all_fail: Generations in which every candidate fails.
         edits: Share of genomes that a person replaces.
         seeds: Genomes that a person adds to generation 0.
+        broken: Share of genomes that break a constraint.
     """
 
     def __init__(
@@ -135,10 +136,11 @@ class World:
         all_fail: frozenset[int] = frozenset(),
         edits: float = 0.0,
         seeds: int = 0,
+        broken: float = 0.0,
     ) -> None:
         self.space, self.n_objectives = space, n_objectives
         self.failing, self.all_fail = failing, all_fail
-        self.edits, self.seeds = edits, seeds
+        self.edits, self.seeds, self.broken = edits, seeds, broken
         self.random = np.random.default_rng(5)
 
     def outcomes(self, generation: int, proposals: Sequence[Proposal]) -> list[Outcome]:
@@ -153,7 +155,8 @@ class World:
             if slot in self.failing or generation in self.all_fail:
                 out.append(Outcome(id, genome, None, FAILED))
             else:
-                out.append(scored(id, genome, *self.objectives(genome)))
+                violation = self.violation(genome)
+                out.append(scored(id, genome, *self.objectives(genome), violation=violation))
         return out
 
     def anything(self) -> Genome:
@@ -163,9 +166,18 @@ class World:
 
     def objectives(self, genome: Genome) -> tuple[float, ...]:
         """Rugged, with ties: rounded sums of what the genome holds."""
+        return tuple(self._draws(genome, self.n_objectives))
+
+    def violation(self, genome: Genome) -> float:
+        """0, or how far a genome that is drawn to be infeasible is."""
+        last = self._draws(genome, self.n_objectives + 1)[-1]
+        return last if last < self.broken else 0.0
+
+    @staticmethod
+    def _draws(genome: Genome, n: int) -> list[float]:
         text = json.dumps(genome.plain(), sort_keys=True)
         draw = np.random.default_rng(list(text.encode()))
-        return tuple(round(float(x), 2) for x in draw.random(self.n_objectives))
+        return [round(float(x), 2) for x in draw.random(n)]
 
     def run(self, strategy: Strategy, generations: int) -> list[list[Outcome]]:
         told = []

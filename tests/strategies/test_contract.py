@@ -9,10 +9,21 @@ import random
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategy_kits import FAILED, NAMES, SPACES, World, make, mixed_space, scored, spaces
+from strategy_kits import (
+    FAILED,
+    NAMES,
+    SPACES,
+    World,
+    make,
+    mixed_space,
+    real_space,
+    scored,
+    spaces,
+)
 
 from evomerge_compiler.candidate import CandidateId, Fitness, Outcome, genome_hash
 from evomerge_compiler.genome import GenomeSpace, plain_error
+from evomerge_compiler.strategies.base import feasible_of, ranked
 from evomerge_compiler.strategies.operators import mutate
 from evomerge_compiler.yamlio import dump
 
@@ -26,7 +37,10 @@ def through_json(space: GenomeSpace, outcome: Outcome) -> Outcome:
     assert problems == []
     objectives = None
     if outcome.fitness is not None:
-        objectives = Fitness(tuple(json.loads(json.dumps(outcome.fitness.objectives))))
+        objectives = Fitness(
+            tuple(json.loads(json.dumps(outcome.fitness.objectives))),
+            violation=outcome.fitness.violation,
+        )
     return Outcome(outcome.id, genome, objectives, outcome.failure, outcome.scores)
 
 
@@ -34,9 +48,10 @@ def through_json(space: GenomeSpace, outcome: Outcome) -> Outcome:
 @pytest.mark.parametrize("n_objectives", [1, 2])
 @pytest.mark.parametrize("space", [SPACES["mixed"], SPACES["real"], SPACES["whole"]])
 def test_replay_gives_the_same_genomes(name: str, n_objectives: int, space: GenomeSpace) -> None:
-    """50 generations with failures, edits, seeds, and generations in which all fail."""
+    """50 generations with failures, edits, seeds, constraints, and ones in which all fail."""
     world = World(
         space,
+        broken=0.3,
         n_objectives=n_objectives,
         failing=frozenset({2, 5}),
         all_fail=frozenset({0, 7, 8}),
@@ -171,6 +186,16 @@ def test_ties_and_extreme_fitness_are_survived(
 
 
 @every_strategy
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+def test_what_is_no_violation_is_refused(name: str, value: float) -> None:
+    strategy = make(name, mixed_space())
+    told = World(mixed_space()).outcomes(0, strategy.ask(0))
+    bad = scored(told[0].id, told[0].genome, 0.5, violation=value)
+    with pytest.raises(ValueError, match="violations"):
+        strategy.tell(0, [bad, *told[1:]])
+
+
+@every_strategy
 def test_calls_out_of_order_are_refused(name: str) -> None:
     space = mixed_space()
     strategy, world = make(name, space), World(space)
@@ -214,6 +239,46 @@ def test_what_is_no_number_is_refused(name: str, value: float) -> None:
         bad = scored(told[0].id, told[0].genome, *objectives)
         with pytest.raises(ValueError, match="objectives"):
             strategy.tell(0, [bad, *told[1:]])
+
+
+# -- constraints ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("random", "sobol")])
+def test_a_search_goes_where_the_constraint_holds(name: str) -> None:
+    """The more x0 the better, and no more than -0.5 is allowed: three quarters are forbidden."""
+    space = real_space(2)
+    strategy = make(name, space, population=12)
+    shares = []
+    best = -1.0
+    for generation in range(15):
+        told = []
+        for slot, proposal in enumerate(strategy.ask(generation)):
+            x = float(proposal.genome.values["x0"])  # type: ignore[arg-type]
+            y = float(proposal.genome.values["x1"])  # type: ignore[arg-type]
+            id = CandidateId(generation, slot)
+            told.append(
+                scored(id, proposal.genome, x, x - y * y, violation=max(x + 0.5, 0.0))
+            )  # fmt: skip
+        shares.append(len(feasible_of(told)) / len(told))
+        best = max([best, *(o.fitness.value for o in feasible_of(told) if o.fitness)])
+        strategy.tell(generation, told)
+    assert np.mean(shares[-5:]) > 0.35, shares
+    assert -0.56 < best <= -0.5
+
+
+def test_the_order_is_that_of_debs_rules() -> None:
+    genome = mixed_space().initial()
+    told = [
+        Outcome(CandidateId(0, 0), genome, None, FAILED),
+        scored(CandidateId(0, 1), genome, 0.9, violation=0.2),
+        scored(CandidateId(0, 2), genome, 0.1),
+        scored(CandidateId(0, 3), genome, 0.4, violation=0.1),
+        scored(CandidateId(0, 4), genome, 0.3),
+        scored(CandidateId(0, 5), genome, 0.3),
+    ]
+    assert [o.id.slot for o in ranked(told)] == [4, 5, 2, 3, 1, 0]
+    assert [o.id.slot for o in feasible_of(told)] == [2, 4, 5]
 
 
 # -- what a person does --------------------------------------------------------------------

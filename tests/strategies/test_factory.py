@@ -40,6 +40,14 @@ def test_every_strategy_is_built_from_a_recipe(name: str) -> None:
         (["strategy=nsga2"], "takes 2 objectives or more, the search has 1", "[code, math]"),
         (["strategy=cma_es", "objectives=[code, math]"], "takes one objective", "nsga2"),
         (["objectives=[]"], "at least 1", None),
+        (["constraints=[{domain: maths, at_least: 0.4}]"], "unknown domain 'maths'", "math"),
+        (["constraints=[{domain: math, at_least: best}]"], "expected a number, base", None),
+        (["constraints=[{domain: math, at_leats: 1, at_least: 0}]"], "unknown key", "at_least"),
+        (
+            ["constraints=[{domain: math, at_least: base}, {domain: math, at_least: base}]"],
+            "written twice",
+            None,
+        ),
     ],
 )
 def test_mistakes_are_named(overrides: list[str], message: str, hint: str | None) -> None:
@@ -49,6 +57,11 @@ def test_mistakes_are_named(overrides: list[str], message: str, hint: str | None
     assert message in error.message
     assert hint is None or hint in (error.hint or "")
     assert error.place is not None and error.place.file.endswith("linear.yaml")
+
+
+def test_a_domain_is_not_called_like_an_objective() -> None:
+    with pytest.raises(EvomergeError, match="cannot be called 'worst'"):
+        built("evaluation.tasks={worst: {task: evomerge_tiny_math, metric: exact_match}}")
 
 
 def test_what_only_the_strategy_knows_gets_a_place_too() -> None:

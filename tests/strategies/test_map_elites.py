@@ -12,9 +12,10 @@ from evomerge_compiler.strategies.map_elites import best_of_cells, spread
 def test_a_cell_holds_the_best_of_its_behaviour() -> None:
     table = np.array([[0.9, 0.0], [0.8, 0.04], [0.7, 0.5], [0.95, 1.0], [0.95, 0.99]])
     # Quality is column 0; column 1 in two steps from 0 to 1: rows 0 and 1, and the others.
-    assert best_of_cells(table, axis=0, bins=2) == [0, 3]
-    assert best_of_cells(table, axis=1, bins=1) == [3]
-    assert best_of_cells(table[:, :1], axis=0, bins=9) == [3], "one domain has one niche"
+    assert best_of_cells(table, 0, 2, [0.0] * 5) == [0, 3]
+    assert best_of_cells(table, 0, 2, [0.1, 0.1, 0.0, 0.2, 0.1]) == [0, 2], "less broken, better"
+    assert best_of_cells(table, 1, 1, [0.0] * 5) == [3]
+    assert best_of_cells(table[:, :1], 0, 9, [0.0] * 5) == [3], "one domain has one niche"
 
 
 def test_spread_takes_huge_and_equal_numbers() -> None:
