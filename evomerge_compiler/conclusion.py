@@ -8,38 +8,22 @@ the selection optimism; it is always shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
 
+from evomerge_compiler import baselines
 from evomerge_compiler import fitness as fit
-from evomerge_compiler import recipe as recipes
+from evomerge_compiler.baselines import SPLITS, Contender, uniform_plan
 from evomerge_compiler.candidate import Scores
-from evomerge_compiler.compiler import MergePlan, compile_recipe, gather
-from evomerge_compiler.compiler.model_headers import anywhere
+from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation.statistics import PairedDifference, compare
-from evomerge_compiler.evolution import Ending
 from evomerge_compiler.executors.base import Executor, Job, Split
-from evomerge_compiler.recipe import BASE_ALIAS, Recipe
+from evomerge_compiler.history import Ending
+from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
 
 UNIFORM = "uniform"
 WINNER = "winner"
-SPLITS: tuple[Split, ...] = ("search", "held_out")
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A model of the final table.
-
-    Attributes:
-        name: ``base``, a parent's alias, ``uniform`` or ``winner``.
-        job: How it is scored.
-    """
-
-    name: str
-    job: Job
 
 
 def conclude(
@@ -56,7 +40,7 @@ def conclude(
         EvomergeError: A source model cannot be scored at all.
     """
     contenders, without = contenders_of(recipe, ending)
-    scores, failed = _score(folder, executor, contenders)
+    scores, failed = baselines.score(folder, executor, contenders)
     failed |= without
     assert recipe.evaluation is not None
     shares = fit.weights(recipe.evaluation)
@@ -71,18 +55,8 @@ def contenders_of(recipe: Recipe, ending: Ending) -> tuple[list[Contender], dict
     Returns:
         The contenders, and those that there cannot be with the reason.
     """
-    out = []
+    out = baselines.models(recipe)
     without = {}
-    world = gather(recipe)
-    for alias, spec in recipe.all_models.items():
-        if alias in world.plans:
-            # A parent that is itself a recipe is scored as the merge that it is.
-            inside = (recipe.folder / spec.path).resolve().parent
-            job = Job(alias, plan=_moved(world.plans[alias], inside), splits=SPLITS)
-        else:
-            job = Job(alias, model=world.sources[alias], splits=SPLITS)
-        out.append(Contender(alias, job))
-    out.sort(key=lambda contender: contender.name != BASE_ALIAS)
     try:
         out.append(Contender(UNIFORM, Job(UNIFORM, plan=uniform_plan(recipe), splits=SPLITS)))
     except EvomergeError as error:
@@ -93,56 +67,6 @@ def contenders_of(recipe: Recipe, ending: Ending) -> tuple[list[Contender], dict
         job = Job(WINNER, plan=plan, splits=SPLITS, genome=ending.best.genome)
         out.append(Contender(WINNER, job))
     return out, without
-
-
-def _moved(plan: MergePlan, folder: Path) -> MergePlan:
-    """A plan of another recipe, its models found from anywhere."""
-    models = {
-        alias: replace(model, spec=anywhere(model.spec, folder))
-        for alias, model in plan.models.items()
-    }
-    return replace(plan, models=models)
-
-
-def uniform_plan(recipe: Recipe) -> MergePlan:
-    """The plain average of the parents.
-
-    Raises:
-        EvomergeError: Their shapes do not allow one.
-    """
-    data = recipe.document.data
-    assert isinstance(data, Mapping)
-    kept = ("models", "base", "dtype", "out_dtype", "tokenizer", "chat_template", "config_from")
-    made = {key: data[key] for key in kept if key in data}
-    made |= {"kind": "merge", "name": "uniform", "template": "linear", "seed": recipe.seed}
-    made["genome"] = {"weight": 1.0}
-    return compile_recipe(recipes.from_data(made, recipe.folder, "uniform merge"))
-
-
-def _score(
-    folder: RunFolder, executor: Executor, contenders: Sequence[Contender]
-) -> tuple[dict[str, dict[Split, Scores]], dict[str, str]]:
-    found: dict[str, dict[Split, Scores]] = {c.name: {} for c in contenders}
-    missing: list[Contender] = []
-    for contender in contenders:
-        for split in SPLITS:
-            stored = folder.baseline(
-                contender.name, split, executor.eval_key(contender.job, split)
-            )
-            if stored is not None:
-                found[contender.name][split] = stored
-        if len(found[contender.name]) < len(SPLITS):
-            missing.append(contender)
-    failed: dict[str, str] = {}
-    for index, result in executor.run([c.job for c in missing]) if missing else ():
-        name = missing[index].name
-        if result.failure is not None:
-            failed[name] = f"{result.failure.reason}: {result.failure.message}"
-            continue
-        for split, scores in result.scores.items():
-            folder.commit_baseline(name, split, scores)
-            found[name][split] = folder.baseline(name, split) or scores
-    return {name: splits for name, splits in found.items() if splits}, failed
 
 
 # --------------------------------------------------------------------------------------

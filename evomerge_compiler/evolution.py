@@ -8,10 +8,11 @@ which they arrived, nor on how often the process was killed on the way.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
+from evomerge_compiler import baselines
 from evomerge_compiler import fitness as fit
 from evomerge_compiler.candidate import (
     TOLD,
@@ -33,6 +34,7 @@ from evomerge_compiler.events import (
     Started,
 )
 from evomerge_compiler.executors.base import Executor, Job, JobResult
+from evomerge_compiler.history import Ending, History
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.run_folder.tables import PopulationRow
@@ -40,54 +42,6 @@ from evomerge_compiler.seeds import SEED_OPERATOR, seed_proposals
 from evomerge_compiler.strategies import Strategy
 from evomerge_compiler.strategies.base import ranked
 from evomerge_compiler.strategies.factory import build
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How an evolution ended.
-
-    Attributes:
-        reason: ``generations``, ``plateau``, ``candidates`` or ``time``.
-        best: The best outcome, None when nothing could be scored.
-        n_candidates: Candidates over all generations.
-        failures: Failure reason to count.
-        n_reused: Candidates that equalled one scored before, in this process.
-    """
-
-    reason: str
-    best: Outcome | None
-    n_candidates: int
-    failures: Mapping[str, int]
-    n_reused: int
-
-
-@dataclass
-class _History:
-    """What the generations so far add up to."""
-
-    best: Outcome | None = None
-    best_so_far: list[float | None] = field(default_factory=list)
-    n_candidates: int = 0
-    n_reused: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
-    # Scores by eval key: an equal candidate is never scored twice.
-    known: dict[str, tuple[Scores, Fitness]] = field(default_factory=dict)
-
-    def add(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            self.n_candidates += 1
-            if outcome.failure is not None:
-                reason = outcome.failure.reason
-                self.failures[reason] = self.failures.get(reason, 0) + 1
-            self.know(outcome.scores, outcome.fitness)
-        leader = next((o for o in ranked(outcomes) if o.fitness is not None), None)
-        if leader is not None and (self.best is None or _value(leader) > _value(self.best)):
-            self.best = leader
-        self.best_so_far.append(_value(self.best) if self.best else None)
-
-    def know(self, scores: Scores | None, value: Fitness | None) -> None:
-        if scores is not None and value is not None:
-            self.known[scores.eval_key] = (scores, value)
 
 
 class Evolution:
@@ -118,7 +72,7 @@ class Evolution:
         self.observers = observers
         self.clock = clock
         self.strategy: Strategy = build(recipe)
-        self.history = _History()
+        self.history = History(recipe.search)
         self.world = gather(recipe)
 
     def run(self, generations: int) -> Ending:
@@ -140,10 +94,10 @@ class Evolution:
         if generations == 0:
             if not sealed and self.folder.open_generation() is None:
                 self._begin(0)
-            return self._ending("generations")
+            return self.history.ending("generations")
         while (reason := self._stop(generations, started)) is None:
             self._generation(len(self.history.best_so_far))
-        return self._ending(reason)
+        return self.history.ending(reason)
 
     # -- one generation ---------------------------------------------------------------------
 
@@ -159,7 +113,8 @@ class Evolution:
         self._score(stored)
         stored = self.folder.candidates(number)
         outcomes = [candidate.outcome for candidate in stored]
-        self.folder.seal(number, population(stored))
+        rows = population(stored, constrained=bool(self.search.constraints))
+        self.folder.seal(number, rows)
         self._add(number, outcomes, replayed=False)
 
     def _begin(self, number: int) -> None:
@@ -180,12 +135,18 @@ class Evolution:
 
     def _add(self, number: int, outcomes: Sequence[Outcome], *, replayed: bool) -> None:
         self.strategy.tell(number, outcomes)
-        before = self.history.best
+        before, front = self.history.best, self.history.front
         self.history.add(outcomes)
         best = self.history.best
         if best is not None and (best is not before or not replayed):
             self.folder.write_best(best)
+        if best is not None and (self.history.front != front or not replayed):
+            self._write_front(best)
         self._tell_observers(GenerationSealed(number, outcomes, best, replayed))
+
+    def _write_front(self, knee: Outcome) -> None:
+        if len(self.search.objectives) > 1:
+            self.folder.write_front(self.search.objectives, self.history.front, knee)
 
     def _check_asked(
         self, number: int, proposals: Sequence[Proposal], stored: Sequence[StoredCandidate]
@@ -211,6 +172,8 @@ class Evolution:
 
     def _score(self, stored: Sequence[StoredCandidate]) -> None:
         """Gives every candidate of the open generation an outcome."""
+        # Before the jobs, for it may have jobs of its own, and an executor has one list at a time.
+        _ = self.constraints
         waiting: dict[str, list[StoredCandidate]] = {}
         jobs: list[Job] = []
         for candidate in stored:
@@ -276,7 +239,21 @@ class Evolution:
 
     def fitness(self, scores: Scores) -> Fitness:
         """What the search makes of scores."""
-        return fit.fitness(scores, self.shares, self.search.objectives)
+        return fit.fitness(scores, self.shares, self.search.objectives, self.constraints)
+
+    @functools.cached_property
+    def constraints(self) -> tuple[fit.Constraint, ...]:
+        """The recipe's constraints as numbers; models that they are relative to are scored.
+
+        Raises:
+            MissingPrerequisite: One of those models cannot be scored.
+        """
+        specs = self.search.constraints
+        scores = {}
+        if fit.needs_models(specs):
+            scores = baselines.search_scores(self.recipe, self.folder, self.executor)
+        parents = {alias: scores[alias] for alias in self.recipe.models if alias in scores}
+        return fit.bounds(specs, parents, scores.get(self.recipe.base))
 
     def _commit(
         self,
@@ -318,8 +295,7 @@ class Evolution:
             return None
         if len(self.history.best_so_far) >= generations:
             return "generations"
-        plateau = self.search.plateau
-        if on_plateau(self.history.best_so_far, plateau.patience, plateau.threshold):
+        if self.history.on_plateau():
             return "plateau"
         budget = self.search.budget
         if budget.candidates is not None and self.history.n_candidates >= budget.candidates:
@@ -327,10 +303,6 @@ class Evolution:
         if budget.hours is not None and self.clock() - started >= budget.hours * 3600:
             return "time"
         return None
-
-    def _ending(self, reason: str) -> Ending:
-        h = self.history
-        return Ending(reason, h.best, h.n_candidates, dict(sorted(h.failures.items())), h.n_reused)
 
 
 # --------------------------------------------------------------------------------------
@@ -359,24 +331,15 @@ def arrange(proposals: Sequence[Proposal]) -> list[Proposal]:
     return [proposal if proposal is not None else next(rest) for proposal in slots]
 
 
-def on_plateau(best_so_far: Sequence[float | None], patience: int, threshold: float) -> bool:
-    """Whether the best so far gained less than ``threshold``, relative, in ``patience``.
+def population(
+    stored: Sequence[StoredCandidate], *, constrained: bool = False
+) -> list[PopulationRow]:
+    """The rows of ``population.tsv``.
 
     Args:
-        best_so_far: ``(n_generations,)`` best fitness after each generation.
-        patience: Generations to look back; 0 never stops.
-        threshold: Relative gain that counts as progress.
+        stored: The candidates.
+        constrained: Whether the search has constraints.
     """
-    if patience == 0 or len(best_so_far) <= patience:
-        return False
-    now, then = best_so_far[-1], best_so_far[-1 - patience]
-    if now is None or then is None:
-        return False
-    return now - then < threshold * abs(then) if then else now <= then
-
-
-def population(stored: Sequence[StoredCandidate]) -> list[PopulationRow]:
-    """The rows of ``population.tsv``."""
     order = [o.id for o in ranked([c.outcome for c in stored]) if o.fitness is not None]
     rows = []
     for candidate in stored:
@@ -391,14 +354,11 @@ def population(stored: Sequence[StoredCandidate]) -> list[PopulationRow]:
                 origin=candidate.lineage.origin,
                 parents=candidate.lineage.parents,
                 domains={domain: score.value for domain, score in scores.items()},
+                violation=candidate.fitness.violation if candidate.fitness else None,
+                constrained=constrained,
             )
         )
     return rows
-
-
-def _value(outcome: Outcome) -> float:
-    assert outcome.fitness is not None
-    return outcome.fitness.value
 
 
 def best_id(ending: Ending) -> CandidateId | None:

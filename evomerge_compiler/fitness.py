@@ -244,3 +244,31 @@ def front(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 def _no_worse(one: Sequence[float], two: Sequence[float]) -> bool:
     return all(a >= b for a, b in zip(one, two, strict=True))
+
+
+def knee(front: Sequence[Outcome]) -> Outcome | None:
+    """The outcome of a front from which any gain in one objective costs most in another.
+
+    It is the farthest, on the better side, from the hyperplane through the front's extremes, with
+    each objective scaled to 0..1 over the front: Das, On characterizing the "knee" of the Pareto
+    curve based on normal-boundary intersection, Structural Optimization 18, 1999. Where the
+    extremes span no hyperplane that faces all objectives (one outcome is best in several), sums
+    of the scaled objectives are compared. Of equal ones the first is taken.
+
+    Args:
+        front: As :func:`front` gives it; None when it is empty.
+    """
+    import numpy as np
+
+    if not front:
+        return None
+    table = np.array([o.fitness.objectives for o in front if o.fitness is not None])
+    width = np.ptp(table, axis=0)
+    scaled = (table - table.min(axis=0)) / np.where(width > 0, width, 1.0)
+    extremes = scaled[scaled.argmax(axis=0)]
+    normal = np.ones(table.shape[1])
+    if np.linalg.matrix_rank(extremes) == len(extremes):
+        solved = np.linalg.solve(extremes, normal)
+        normal = solved if (solved > 0).all() else normal
+    # Rounded: on a straight front all are as far but for the last digit.
+    return front[int(np.round(scaled @ normal, 9).argmax())]

@@ -24,11 +24,12 @@ from evomerge_compiler.errors import (
 from evomerge_compiler.evaluation.presets import warn_of_benchmarks
 from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
 from evomerge_compiler.events import Concluding, Finished, Observer
-from evomerge_compiler.evolution import Ending, Evolution, best_id
+from evomerge_compiler.evolution import Evolution, best_id
 from evomerge_compiler.executors.base import Executor
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
 from evomerge_compiler.executors.ray import RayExecutor
 from evomerge_compiler.executors.warm import WarmExecutor
+from evomerge_compiler.history import Ending
 from evomerge_compiler.merging.options import MergeOptions, gpu_available
 from evomerge_compiler.merging.sources import fetch_missing, materialise
 from evomerge_compiler.planning import TimingLog

@@ -183,6 +183,13 @@ class SearchSpec(Strict):
     plateau: Plateau = Plateau()
     budget: Budget = Budget()
     max_failed_share: Number = Field(0.5, ge=0, le=1)
+    finalists: int = Field(
+        3,
+        ge=1,
+        le=20,
+        description="candidates within a standard error of the best that are tested on held-out "
+        "items; 1 tests the best alone",
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, description="the strategy's own")
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.conclusion import conclude
 from evomerge_compiler.events import Observer
-from evomerge_compiler.evolution import Ending, Evolution
+from evomerge_compiler.evolution import Evolution
 from evomerge_compiler.executors.simulated import Landscape, SimulatedExecutor
+from evomerge_compiler.history import Ending
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.run_folder.setup import RunSetup
 

@@ -19,9 +19,10 @@ from evomerge_compiler import yamlio
 from evomerge_compiler.candidate import CandidateId, Lineage, Proposal
 from evomerge_compiler.errors import EXIT_RUN_DAMAGED, EvomergeError, RunDamaged
 from evomerge_compiler.events import CandidateDone, Event, GenerationSealed, Observer
-from evomerge_compiler.evolution import arrange, on_plateau
+from evomerge_compiler.evolution import arrange
 from evomerge_compiler.executors.simulated import Landscape
 from evomerge_compiler.genome import Genome
+from evomerge_compiler.history import on_plateau
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.run_folder.fork import fork
 

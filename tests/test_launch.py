@@ -15,8 +15,8 @@ from evomerge_compiler.errors import (
     MissingPrerequisite,
     UsageError,
 )
-from evomerge_compiler.evolution import Ending
 from evomerge_compiler.genome import Genome
+from evomerge_compiler.history import Ending
 from evomerge_compiler.merging.options import gpu_available
 from evomerge_compiler.run_folder import RunFolder
 

@@ -23,6 +23,7 @@ _ROOT_FILES = (
     ".gitignore",
     "best.yaml",
     "final.yaml",
+    "front.tsv",
     "recipe.lock.yaml",
     "recipe.yaml",
     "report.html",
@@ -156,6 +157,7 @@ def _top(run: RunFolder) -> Iterator[Finding]:
     yield from _attempt(run, "recipe.yaml", lambda: run.recipe)
     yield from _attempt(run, "best.yaml", run.best)
     yield from _attempt(run, "final.yaml", run.final)
+    yield from _attempt(run, "front.tsv", run.front)
 
 
 def _sealed(run: RunFolder, number: int) -> Iterator[Finding]:

@@ -108,6 +108,7 @@ class _ScoreFile(_File):
 class _ScoresFile(_File):
     fitness: float | list[float] | None
     stderr: float | None
+    violation: float = Field(0.0, ge=0)
     domains: dict[str, _ScoreFile]
     eval_key: str
     weights: str
@@ -198,9 +199,10 @@ def rounded_scores(scores: Scores, fitness: Fitness | None) -> tuple[Scores, Fit
     clean = Scores(domains, scores.eval_key, per_item, scores.weights)
     if fitness is None:
         return clean, None
-    _must_be_finite("the fitness", *fitness.objectives, fitness.stderr)
+    _must_be_finite("the fitness", *fitness.objectives, fitness.stderr, fitness.violation)
     objectives = tuple(rounded(value) for value in fitness.objectives)
-    return clean, Fitness(objectives, _rounded_or_none(fitness.stderr))
+    stderr = _rounded_or_none(fitness.stderr)
+    return clean, Fitness(objectives, stderr, rounded(fitness.violation))
 
 
 def _rounded_or_none(value: float | None) -> float | None:
@@ -223,6 +225,8 @@ def scores_texts(scores: Scores, fitness: Fitness | None, belongs: Belongs) -> t
     data = {
         "fitness": value,
         "stderr": fitness.stderr if fitness else None,
+        # A line that most runs never have.
+        **({"violation": fitness.violation} if fitness and not fitness.feasible else {}),
         "domains": {
             domain: {"metric": s.metric, "value": s.value, "stderr": s.stderr, "n": s.n}
             for domain, s in scores.domains.items()
@@ -251,7 +255,7 @@ def scores_from(text: str, items: str | None, file: str) -> tuple[Scores, Fitnes
     fitness = None
     if data.fitness is not None:
         values = data.fitness if isinstance(data.fitness, list) else [data.fitness]
-        fitness = Fitness(tuple(values), data.stderr)
+        fitness = Fitness(tuple(values), data.stderr, data.violation)
     scores = Scores(domains, data.eval_key, items_from(items, file), data.weights)
     return scores, fitness, Belongs(data.genome, data.mergekit)
 

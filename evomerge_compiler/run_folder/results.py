@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evomerge_compiler.candidate import Outcome, Scores
@@ -11,13 +11,20 @@ from evomerge_compiler.errors import RunDamaged, UsageError
 from evomerge_compiler.run_folder import files as files
 from evomerge_compiler.run_folder.candidates import folder_of
 from evomerge_compiler.run_folder.store import RunStore
-from evomerge_compiler.run_folder.tables import damaged, decoded, rounded
+from evomerge_compiler.run_folder.tables import (
+    FrontRow,
+    damaged,
+    decoded,
+    front_from,
+    front_text,
+    rounded,
+)
 
 _BASELINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 
 
 class RunResults:
-    """Reads and writes ``best.yaml``, ``final.yaml`` and ``baselines/`` of a run folder.
+    """Reads and writes ``best.yaml``, ``front.tsv``, ``final.yaml`` and ``baselines/`` of a run.
 
     Args:
         store: The run folder's files.
@@ -44,6 +51,27 @@ class RunResults:
     def best(self) -> dict[str, Any] | None:
         """``best.yaml``: ``id``, ``fitness``, ``stderr``, ``path``; None before there is one."""
         return self._checked("best.yaml") if self._store.exists("best.yaml") else None
+
+    def write_front(self, names: Sequence[str], front: Sequence[Outcome], knee: Outcome) -> None:
+        """Writes ``front.tsv``: what no candidate so far beats in all objectives.
+
+        Args:
+            names: The objectives.
+            front: Feasible outcomes, best in the first objective first.
+            knee: One of them.
+        """
+        rows = [
+            FrontRow(o.id, o is knee, dict(zip(names, o.fitness.objectives, strict=True)))
+            for o in front
+            if o.fitness is not None
+        ]
+        self._store.commit("front.tsv", front_text(rows))
+
+    def front(self) -> list[FrontRow]:
+        """``front.tsv``; empty before there is one, and where there is one objective."""
+        if not self._store.exists("front.tsv"):
+            return []
+        return front_from(self._text("front.tsv"), str(self.root / "front.tsv"))
 
     def write_final(self, data: Mapping[str, object]) -> None:
         """Writes ``final.yaml``: what the run ended with; floats are rounded."""

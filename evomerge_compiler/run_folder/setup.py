@@ -50,6 +50,7 @@ MAY_CHANGE = (
     "search.plateau",
     "search.budget",
     "search.max_failed_share",
+    "search.finalists",
     "evaluation.timeout_s",
     "ray",
 )

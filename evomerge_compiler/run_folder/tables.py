@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evomerge_compiler.candidate import CandidateId, TaskItems
-from evomerge_compiler.errors import Place, RunDamaged
+from evomerge_compiler.errors import Place, RunDamaged, UsageError
 
 DECIMALS = 6
 _SEAL_LINE = re.compile(r"([0-9a-f]{64})  ((?:c[0-9]{2,5}/)?[a-z]+\.(?:yaml|tsv))\Z")
@@ -122,6 +122,8 @@ class PopulationRow:
         origin: How it was made.
         parents: What it was made from.
         domains: Domain to value.
+        violation: How far it is from keeping to the constraints; None for a failed one.
+        constrained: Whether the search has constraints: only then there is a column for that.
     """
 
     slot: int
@@ -132,6 +134,8 @@ class PopulationRow:
     origin: str
     parents: tuple[CandidateId, ...]
     domains: Mapping[str, float]
+    violation: float | None = None
+    constrained: bool = False
 
 
 def population_text(rows: Sequence[PopulationRow]) -> str:
@@ -139,7 +143,10 @@ def population_text(rows: Sequence[PopulationRow]) -> str:
     n_objectives = max((len(row.fitness) for row in rows), default=0) or 1
     names = list(dict.fromkeys(domain for row in rows for domain in row.domains))
     fitness = ["fitness", *(f"fitness_{i}" for i in range(2, n_objectives + 1))]
-    lines = [["slot", "state", *fitness, "stderr", "rank", "origin", "parents", *names]]
+    violation = ["violation"] if any(row.constrained for row in rows) else []
+    lines = [
+        ["slot", "state", *fitness, "stderr", *violation, "rank", "origin", "parents", *names]
+    ]
     for row in sorted(rows, key=lambda row: row.slot):
         values = [*row.fitness, *[None] * (n_objectives - len(row.fitness))]
         lines.append(
@@ -148,6 +155,7 @@ def population_text(rows: Sequence[PopulationRow]) -> str:
                 row.state,
                 *(_cell(value) for value in values),
                 _cell(row.stderr),
+                *(_cell(row.violation) for _ in violation),
                 "-" if row.rank is None else str(row.rank),
                 row.origin,
                 ",".join(str(parent) for parent in row.parents) or "-",
@@ -159,6 +167,54 @@ def population_text(rows: Sequence[PopulationRow]) -> str:
 
 def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.{DECIMALS}f}"
+
+
+# -- front ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FrontRow:
+    """A line of ``front.tsv``.
+
+    Attributes:
+        id: A candidate that no other one beats in all objectives.
+        knee: Whether it is the front's knee.
+        objectives: Objective to value, larger is better.
+    """
+
+    id: CandidateId
+    knee: bool
+    objectives: Mapping[str, float]
+
+
+def front_text(rows: Sequence[FrontRow]) -> str:
+    """``front.tsv``, in the order given; there is at least one row."""
+    lines = [["candidate", "knee", *rows[0].objectives]]
+    for row in rows:
+        values = [_cell(value) for value in row.objectives.values()]
+        lines.append([str(row.id), "knee" if row.knee else "-", *values])
+    return "".join("\t".join(line) + "\n" for line in lines)
+
+
+def front_from(text: str, file: str) -> list[FrontRow]:
+    """Reads ``front.tsv``.
+
+    Raises:
+        RunDamaged: It is not as evomerge wrote it.
+    """
+    header, *lines = text.removesuffix("\n").split("\n")
+    names = header.split("\t")[2:]
+    rows = []
+    try:
+        for line in lines:
+            id, knee, *values = line.split("\t")
+            objectives = dict(zip(names, map(float, values), strict=True))
+            rows.append(FrontRow(CandidateId.parse(id), knee == "knee", objectives))
+    except (ValueError, UsageError) as error:
+        raise damaged(file, f"cannot be read: {error}") from None
+    if not rows or front_text(rows) != text:
+        raise damaged(file, "is cut or was altered")
+    return rows
 
 
 # -- seal ----------------------------------------------------------------------------------

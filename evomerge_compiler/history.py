@@ -1,0 +1,148 @@
+"""What the generations of a search add up to: its best, its front, what a claim may rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evomerge_compiler import fitness as fit
+from evomerge_compiler.candidate import Fitness, Outcome, Scores
+from evomerge_compiler.recipe_schema import SearchSpec
+from evomerge_compiler.strategies.base import feasible_of, merit
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an evolution ended.
+
+    Attributes:
+        reason: ``generations``, ``plateau``, ``candidates`` or ``time``.
+        best: The best outcome, None when nothing could be scored or nothing keeps to the
+            constraints; of several objectives the knee of the front.
+        n_candidates: Candidates over all generations.
+        failures: Failure reason to count.
+        n_reused: Candidates that equalled one scored before, in this process.
+        n_infeasible: Scored candidates that break a constraint.
+        finalists: Those that are tested on held-out items, best first.
+        front: Of several objectives what nothing beats; else empty.
+    """
+
+    reason: str
+    best: Outcome | None
+    n_candidates: int
+    failures: Mapping[str, int]
+    n_reused: int
+    n_infeasible: int = 0
+    finalists: tuple[Outcome, ...] = ()
+    front: tuple[Outcome, ...] = ()
+
+
+@dataclass
+class History:
+    """Adds up generations.
+
+    Attributes:
+        search: The recipe's.
+        best: The best feasible outcome so far; of several objectives the knee of the front.
+        front: Of several objectives what nothing beats so far; else empty.
+        best_so_far: After each generation, the best value of each objective, feasible ones only.
+        known: Scores by eval key: an equal candidate is never scored twice.
+    """
+
+    search: SearchSpec
+    best: Outcome | None = None
+    front: list[Outcome] = field(default_factory=list)
+    best_so_far: list[tuple[float, ...] | None] = field(default_factory=list)
+    n_candidates: int = 0
+    n_infeasible: int = 0
+    n_reused: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    known: dict[str, tuple[Scores, Fitness]] = field(default_factory=dict)
+    # The best few, of equal merges the first.
+    _leaders: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Takes in a generation."""
+        for outcome in outcomes:
+            self.n_candidates += 1
+            if outcome.failure is not None:
+                reason = outcome.failure.reason
+                self.failures[reason] = self.failures.get(reason, 0) + 1
+            if outcome.fitness is not None:
+                self.n_infeasible += not outcome.fitness.feasible
+            self.know(outcome.scores, outcome.fitness)
+        feasible = feasible_of(outcomes)
+        self._leaders = self._best_of([*self._leaders, *feasible])
+        if len(self.search.objectives) > 1:
+            self.front = fit.front([*self.front, *feasible])
+            self.best = fit.knee(self.front)
+        elif self._leaders:
+            self.best = self._leaders[0]
+        rows = [o.fitness.objectives for o in feasible if o.fitness is not None]
+        if self.best_so_far and self.best_so_far[-1] is not None:
+            rows.append(self.best_so_far[-1])
+        self.best_so_far.append(tuple(map(max, zip(*rows, strict=True))) if rows else None)
+
+    def know(self, scores: Scores | None, value: Fitness | None) -> None:
+        """Keeps scores for equal candidates to come."""
+        if scores is not None and value is not None:
+            self.known[scores.eval_key] = (scores, value)
+
+    def _best_of(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """The best few; earlier ones go before later ones of the same merit."""
+        best: dict[str, Outcome] = {}
+        # Sorting is stable, and earlier generations come first.
+        for outcome in sorted(outcomes, key=merit):
+            assert outcome.scores is not None
+            best.setdefault(outcome.scores.eval_key, outcome)
+        return list(best.values())[: self.search.finalists]
+
+    def finalists(self) -> list[Outcome]:
+        """The best few that are within a standard error of the best: the search cannot tell them
+        apart. A knee has no rivals: what is better in one objective is worse in another.
+        """
+        if self.best is None or self.front:
+            return [] if self.best is None else [self.best]
+        assert self.best.fitness is not None
+        least = self.best.fitness.value - (self.best.fitness.stderr or 0.0)
+        return [
+            o for o in self._leaders if o is self.best or (o.fitness and o.fitness.value >= least)
+        ]
+
+    def on_plateau(self) -> bool:
+        """Whether no objective gained enough of late."""
+        plateau = self.search.plateau
+        columns = [
+            [None if row is None else row[index] for row in self.best_so_far]
+            for index in range(len(self.search.objectives))
+        ]
+        return all(on_plateau(column, plateau.patience, plateau.threshold) for column in columns)
+
+    def ending(self, reason: str) -> Ending:
+        """What it all came to."""
+        return Ending(
+            reason,
+            self.best,
+            self.n_candidates,
+            dict(sorted(self.failures.items())),
+            self.n_reused,
+            self.n_infeasible,
+            tuple(self.finalists()),
+            tuple(self.front),
+        )
+
+
+def on_plateau(best_so_far: Sequence[float | None], patience: int, threshold: float) -> bool:
+    """Whether the best so far gained less than ``threshold``, relative, in ``patience``.
+
+    Args:
+        best_so_far: ``(n_generations,)`` best fitness after each generation.
+        patience: Generations to look back; 0 never stops.
+        threshold: Relative gain that counts as progress.
+    """
+    if patience == 0 or len(best_so_far) <= patience:
+        return False
+    now, then = best_so_far[-1], best_so_far[-1 - patience]
+    if now is None or then is None:
+        return False
+    return now - then < threshold * abs(then) if then else now <= then
