@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evomerge_compiler import yamlio
+from evomerge_compiler import needs, yamlio
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.compiler.merge_plan import MergePlan
-from evomerge_compiler.compiler.model_headers import SourceModel
+from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.events import CandidateDone, Event, Observer
 from evomerge_compiler.evolution import arrange
-from evomerge_compiler.merging.options import gpu_available
 from evomerge_compiler.merging.stage_cache import StageCache
+from evomerge_compiler.needs import How, Machine, Need
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.seeds import seed_proposals
@@ -24,7 +23,6 @@ from evomerge_compiler.strategies.factory import build
 
 log = logging.getLogger(__name__)
 TIMINGS_FILE = ".evomerge/timings.json"
-DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
@@ -52,29 +50,51 @@ class Plan:
         steps: Of the next generation.
         generations_left: Including the next.
         candidates_left: At most.
-        disk_bytes: Peak that stages and merged models take.
-        ram_bytes: Peak of one worker for weights: those of a model being scored, and one tensor
-            of each source while merging.
-        gpu_bytes: The same on the GPU; 0 without one.
-        seconds: Expected time of all that is left with one worker; None before the first timing.
+        needs: What takes room, and how much.
+        machine: What is free.
+        seconds_per_candidate: With one worker.
+        basis: Where that is known from.
+        how: How it will be run.
     """
 
     steps: tuple[Step, ...]
     generations_left: int
     candidates_left: int
-    disk_bytes: int
-    ram_bytes: int
-    gpu_bytes: int
-    seconds: float | None
+    needs: tuple[Need, ...]
+    machine: Machine
+    seconds_per_candidate: float
+    basis: str
+    how: How
+
+    @property
+    def seconds(self) -> float:
+        """Expected time of all that is left."""
+        return self.candidates_left * self.seconds_per_candidate / self.how.workers
+
+    @property
+    def candidates_per_hour(self) -> float:
+        """With all workers."""
+        return 3600 * self.how.workers / self.seconds_per_candidate
 
 
-def plan(recipe: Recipe, run_dir: Path, generations: int) -> Plan:
+def plan(
+    recipe: Recipe,
+    run_dir: Path,
+    generations: int,
+    *,
+    evaluation: EvaluationPlan,
+    how: How,
+    machine: Machine,
+) -> Plan:
     """Plans the next generation of a run that exists or not.
 
     Args:
         recipe: The experiment.
         run_dir: Its run folder, there or not.
         generations: In all.
+        evaluation: How candidates are scored.
+        how: How the search will be run.
+        machine: What is free.
 
     Raises:
         EvomergeError: The recipe does not compile.
@@ -84,17 +104,20 @@ def plan(recipe: Recipe, run_dir: Path, generations: int) -> Plan:
     cache = StageCache(stages) if stages.is_dir() else None
     steps = tuple(_steps(number, plans, done, cache))
     left = max(0, generations - number)
-    candidates = left * len(plans) - len(done)
-    every = [p for p in plans.values() if p is not None]
-    disk, ram = _needs(every)
+    candidates = max(0, left * len(plans) - len(done))
+    merges = [merge for merge in plans.values() if merge is not None]
+    # With nothing left to merge, the first merge of the recipe stands for its size.
+    merges = merges or [compile_recipe(recipe)]
+    seconds, basis = _timed(run_dir) or needs.assumed_seconds(merges, evaluation, how)
     return Plan(
         steps=steps if left else (),
         generations_left=left,
-        candidates_left=max(0, candidates),
-        disk_bytes=disk,
-        ram_bytes=ram,
-        gpu_bytes=ram if gpu_available() else 0,
-        seconds=_expected(run_dir, max(0, candidates)),
+        candidates_left=candidates,
+        needs=tuple(needs.needs(merges, evaluation, how, machine, candidates)),
+        machine=machine,
+        seconds_per_candidate=seconds,
+        basis=basis,
+        how=how,
     )
 
 
@@ -158,42 +181,6 @@ def _steps(
     return steps
 
 
-def _needs(plans: Sequence[MergePlan]) -> tuple[int, int]:
-    """Peak disk and RAM in bytes over a generation's merges, one worker."""
-    disk, ram = 0, 0
-    stages: set[str] = set()
-    for merge in plans:
-        size = max((_model_bytes(model, merge) for model in merge.models.values()), default=0)
-        stages.update(stage.stage_key for stage in merge.stages[:-1])
-        disk = max(disk, size * (len(stages) + 1))
-        ram = max(ram, size)
-    return disk, ram
-
-
-def _model_bytes(model: SourceModel, merge: MergePlan) -> int:
-    dtype = str(merge.stages[-1].document.get("dtype", "bfloat16"))
-    elements = n_parameters(model)
-    depth = merge.n_layers / max(1, model.facts.num_hidden_layers)
-    return int(elements * DTYPE_BYTES.get(dtype, 2) * max(1.0, depth))
-
-
-def n_parameters(model: SourceModel) -> int:
-    """Parameters of a model: counted from its headers, else estimated from the stated facts.
-
-    The estimate takes a gated MLP of ``intermediate_size`` (4 x hidden where it is not stated)
-    and attention with grouped keys and values, as Llama and Qwen have.
-    """
-    if model.tensors is not None:
-        return sum(math.prod(shape) for _, shape in model.tensors.values())
-    f = model.facts
-    hidden, inner = f.hidden_size, f.intermediate_size or 4 * f.hidden_size
-    heads = f.num_attention_heads or 1
-    keys = (f.num_key_value_heads or heads) / heads
-    layer = hidden * hidden * (2 + 2 * keys) + 3 * hidden * inner
-    tables = 1 if f.tie_word_embeddings else 2
-    return int(f.num_hidden_layers * layer + tables * f.vocab_size * hidden)
-
-
 # --------------------------------------------------------------------------------------
 
 
@@ -220,12 +207,14 @@ class TimingLog(Observer):
             yamlio.write_atomic(path, text + "\n")
 
 
-def _expected(run_dir: Path, candidates: int) -> float | None:
+def _timed(run_dir: Path) -> tuple[float, str] | None:
+    """What this run's candidates took so far."""
     try:
         data = json.loads((run_dir / TIMINGS_FILE).read_text(encoding="utf-8"))
-        return float(data["seconds_per_candidate"]) * candidates
+        seconds, n = float(data["seconds_per_candidate"]), int(data["n"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as error:
         log.info("%s cannot be used: %s", TIMINGS_FILE, error)
         return None
+    return seconds, f"measured: mean of {n} candidates of this run"

@@ -221,7 +221,8 @@ def test_plan_counts_and_says_why(
     assert sum(step["what"] == "evaluate" for step in plan["steps"]) == 8
     shared = [step for step in plan["steps"] if not step["runs"]]
     assert shared and all("shared with" in step["reason"] for step in shared)
-    assert plan["disk_bytes"] > plan["ram_bytes"] > 0
+    assert {room["resource"] for room in plan["room"] if room["fits"]} >= {"disk", "RAM"}
+    assert plan["seconds"] > 0 and plan["basis"].startswith("assumed: ")
     assert not (tmp_path / "new").exists()
     assert call("plan", run, "--gens", "3") == 0
     assert "to come: 1 generations" in capsys.readouterr().out

@@ -37,8 +37,8 @@ SIDES = {
 }
 
 
-# Items a task and rounds: as the recipe is evolved, and with the few of a first look.
-WORKLOADS = ((None, 5), (25, 3))
+# Items a task and rounds: as the recipe is evolved, and with every item of the search split.
+WORKLOADS = ((None, 5), (1000, 2))
 # Equal work gives equal scores; a GPU may round an answer or two another way.
 _SCORE_TOLERANCE = 0.01
 

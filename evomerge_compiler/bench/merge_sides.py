@@ -176,12 +176,15 @@ def merge_in_place(
         Seconds, and the hash of the tensors.
     """
     from evomerge_compiler.merging.kernels import Findings
+    from evomerge_compiler.merging.stage_results import KeptStages
     from evomerge_compiler.worker import _HashedWeights
 
     merger: Merger = _held["merger"]
     resident: ResidentModel = _held["resident"]
-    if afresh and merger.scratch is not None:
-        merger.scratch.findings = Findings()
+    if afresh:
+        merger.kept = KeptStages(merger.kept.limit_bytes)
+        if merger.scratch is not None:
+            merger.scratch.findings = Findings()
     started = time.monotonic()
     weights = _HashedWeights(merger.prepare(plan, sources))
     resident.load(weights)

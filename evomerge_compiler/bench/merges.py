@@ -31,8 +31,8 @@ from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.process_pool import WorkerPool
 from evomerge_compiler.processes import worker_environment
 
-FAMILY = ("base", "one", "two")
-QUICK_SHAPE = Shape(layers=2, hidden=64, inner=96, heads=4, kv_heads=2, vocabulary=512)
+FAMILY = ("origin", "one", "two")
+QUICK_SHAPE = Shape(layers=4, hidden=64, inner=96, heads=4, kv_heads=2, vocabulary=512)
 PEAK_BOUND = at_most(1.5)
 # Three models, and at most three more while mergekit-multi writes its stages.
 _MODELS_ON_DISK = 6.5
@@ -46,7 +46,7 @@ class Method:
     Attributes:
         template: The template that makes it.
         bound: For how many times faster it is in memory.
-        base: Whether it needs the base.
+        base: Whether it is told a base; the pipeline takes the first of its models.
         genome: Its genes.
         varied: Genes of another candidate of the same search.
         rounds: How often it is measured.
@@ -80,12 +80,12 @@ METHODS = {
         {"weight": _shares(0.3, 0.7)},
     ),
     "three_stage (slerp, dare_ties, dfs)": Method(
-        "three_stage", None, True,
+        "three_stage", None, False,
         {"interpolation": "slerp", "ensemble": "dare_ties", "recombination": "dfs"},
         {"slerp_t": 0.7},
     ),
 }  # fmt: skip
-QUICK_METHODS = ("ties of two over a base",)
+QUICK_METHODS = ("ties of two over a base", "three_stage (slerp, dare_ties, dfs)")
 
 
 def run(setting: Setting) -> Iterator[Figure]:
@@ -100,7 +100,7 @@ def run(setting: Setting) -> Iterator[Figure]:
         note = _threads(threads)
         yield figure("memory bandwidth: read and written by a copy", copied, "GB/s", note=note)
     models = write_family(folder / "models", shape, FAMILY)
-    for name in METHODS if not setting.quick else QUICK_METHODS:
+    for name in setting.size(tuple(METHODS), QUICK_METHODS):
         plans = _plans(METHODS[name], models, folder)
         for threads in bandwidth:
             yield from _method(name, plans, shape, threads, bandwidth[threads], setting)
@@ -131,7 +131,6 @@ def _plans(
 ) -> tuple[MergePlan, MergePlan]:
     """A candidate, and another one of the same search."""
     tuned = {name: path for name, path in models.items() if name != FAMILY[0]}
-    # The pipeline merges three models; the base is the first of them.
     merged = models if method.template == "three_stage" else tuned
     base = models[FAMILY[0]] if method.base else None
     first, second = (

@@ -87,10 +87,9 @@ def command(ctx: click.Context, /, recipe: str, **flags: Any) -> int:
     from evomerge_compiler.report.summary import final_text
 
     if flags["dry_run"]:
-        from evomerge_compiler.cli.plan_command import command as plan
+        from evomerge_compiler.cli.plan_command import show
 
-        keep = {key: flags[key] for key in ("gens", "run_dir", "overrides", "models", "as_json")}
-        return ctx.invoke(plan, recipe=recipe, **keep)  # type: ignore[no-any-return]
+        return show(recipe, options_of(flags), {}, as_json=flags["as_json"])
     if (ctx.obj or {}).get("quiet"):
         flags["display"] = "none"
     with contextlib.ExitStack() as stack:

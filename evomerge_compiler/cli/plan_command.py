@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,58 +17,160 @@ from evomerge_compiler.cli.common import (
     table,
 )
 
+if TYPE_CHECKING:
+    from evomerge_compiler.launch import Options
+    from evomerge_compiler.needs import How, Machine, Resource
+    from evomerge_compiler.planning import Plan
 
-@click.command(epilog="Example: evomerge plan recipes/quickstart.yaml --gens 3")
+
+@click.command(
+    epilog="Examples: evomerge plan recipes/quickstart.yaml --gens 3  |  "
+    "evomerge plan recipes/qwen-1.5b.yaml --gpu-gb 8 --ram-gb 16 --disk-gb 20"
+)
 @click.argument("recipe", metavar="RECIPE|RUN")
 @click.option("--gens", type=click.IntRange(min=0), help="Generations in all.")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Default: runs/NAME.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Candidates at a time.")  # fmt: skip
+@click.option("--executor", type=click.Choice(["warm", "cli", "ray"]), default="warm",
+              show_default=True, help="As of evolve.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--cuda/--no-cuda", default=None, help="Merge on the GPU; found by itself.")
+@click.option("--gpu-gb", type=click.FloatRange(min=0), help="Of another machine: its GPU.")
+@click.option("--ram-gb", type=click.FloatRange(min=0), help="Of another machine: its memory.")
+@click.option("--disk-gb", type=click.FloatRange(min=0), help="Of another machine: its free disk.")
 @recipe_options
 @json_option
-def command(
-    recipe: str,
-    gens: int | None,
-    run_dir: Path | None,
-    overrides: tuple[str, ...],
-    models: str,
-    as_json: bool,
-) -> int:
-    """Show every step of the next generation with its reason, and what it all needs."""
-    from evomerge_compiler import launch, planning
+def command(recipe: str, as_json: bool, **flags: Any) -> int:
+    """Show every step of the next generation with its reason, and whether it all fits."""
+    from evomerge_compiler.launch import Options
+    from evomerge_compiler.merging.options import MergeOptions
+
+    options = Options(
+        run_dir=flags["run_dir"],
+        generations=flags["gens"],
+        executor=flags["executor"],
+        jobs=flags["jobs"],
+        device=flags["device"],
+        merge=MergeOptions(cuda=flags["cuda"]),
+        overrides=flags["overrides"],
+        models=split_models(flags["models"]),
+    )
+    told: dict[Resource, float | None] = {
+        "disk": flags["disk_gb"],
+        "RAM": flags["ram_gb"],
+        "GPU memory": flags["gpu_gb"],
+    }
+    given = {name: int(gb * 1e9) for name, gb in told.items() if gb is not None}
+    return show(recipe, options, given, as_json=as_json)
+
+
+def show(recipe: str, options: Options, given: dict[Resource, int], *, as_json: bool) -> int:
+    """Plans and prints.
+
+    Args:
+        recipe: A recipe or a run.
+        options: As for an evolution.
+        given: Bytes of another machine, in place of what is free here.
+        as_json: Print JSON.
+    """
+    from evomerge_compiler import launch, needs, planning
     from evomerge_compiler.errors import UsageError
 
-    options = launch.Options(
-        run_dir=run_dir, generations=gens, overrides=overrides, models=split_models(models)
-    )
     loaded, _, folder = launch.load(recipe, options)
     if loaded.search is None:
         raise UsageError(f"recipe {loaded.name!r} is a single merge, there is nothing to plan")
-    total = loaded.search.generations if gens is None else gens
-    plan = planning.plan(loaded, folder, total)
+    gens = options.generations
+    machine = needs.Machine({**needs.this_machine(folder).free, **given})
+    plan = planning.plan(
+        loaded,
+        folder,
+        loaded.search.generations if gens is None else gens,
+        evaluation=launch.evaluation_of(loaded, options),
+        how=_how(options, machine),
+        machine=machine,
+    )
     if as_json:
-        print_json({**vars(plan), "steps": [vars(step) for step in plan.steps]})
+        print_json(_plain(plan))
         return 0
     rows = [(s.candidate, s.what, "run" if s.runs else "skip", s.reason) for s in plan.steps]
     click.echo(table(("candidate", "step", "", "reason"), rows))
+    for line in _summary(plan):
+        click.echo(line)
+    return 0
+
+
+def _how(options: Options, machine: Machine) -> How:
+    """Where an evolution with these options would work, on that machine."""
+    from evomerge_compiler.needs import How
+
+    has_gpu = bool(machine.free.get("GPU memory"))
+    device = options.device.partition(":")[0]
+    if device == "auto":
+        device = "cuda" if has_gpu else "cpu"
+    on_gpu = has_gpu if options.merge.cuda is None else options.merge.cuda
+    return How(options.executor, options.jobs, device, "cuda" if on_gpu else "cpu")
+
+
+def _plain(plan: Plan) -> dict[str, object]:
+    from evomerge_compiler.needs import RESOURCES, remedies, total
+
+    return {
+        "steps": [vars(step) for step in plan.steps],
+        "generations_left": plan.generations_left,
+        "candidates_left": plan.candidates_left,
+        "needs": [vars(need) for need in plan.needs],
+        "room": [
+            {
+                "resource": name,
+                "needed_bytes": total(plan.needs, name),
+                "free_bytes": plan.machine.free.get(name, 0),
+                "fits": plan.machine.fits(plan.needs, name),
+            }
+            for name in RESOURCES
+        ],
+        "remedies": remedies(plan.needs, plan.machine, plan.how),
+        "workers": plan.how.workers,
+        "seconds_per_candidate": plan.seconds_per_candidate,
+        "candidates_per_hour": plan.candidates_per_hour,
+        "seconds": plan.seconds,
+        "basis": plan.basis,
+    }
+
+
+def _summary(plan: Plan) -> Iterator[str]:
+    """What is to come, what it needs, and whether it fits."""
+    from evomerge_compiler.needs import RESOURCES, remedies, total
+
     kinds = Counter(f"{s.what.split()[0]} {'to run' if s.runs else 'reused'}" for s in plan.steps)
-    click.echo(f"\nthis generation: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}")
-    click.echo(
+    counts = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "nothing"
+    yield f"\nthis generation: {counts}"
+    yield (
         f"to come: {plan.generations_left} generations, at most {plan.candidates_left} candidates"
     )
-    click.echo(
-        f"peak disk {size(plan.disk_bytes)}, weights in RAM {size(plan.ram_bytes)} a worker"
+    yield ""
+    yield table(("", "needed by", ""), [(n.resource, n.what, size(n.n_bytes)) for n in plan.needs])
+    yield ""
+    for name in RESOURCES:
+        needed, free = total(plan.needs, name), plan.machine.free.get(name, 0)
+        if needed:
+            fits = "fits" if plan.machine.fits(plan.needs, name) else "DOES NOT FIT"
+            yield f"{name}: {size(needed)} of {size(free)} free: {fits}"
+    yield from (f"  help: {line}" for line in remedies(plan.needs, plan.machine, plan.how))
+    n = plan.how.workers
+    workers = "one worker" if n == 1 else f"{n} workers"
+    yield (
+        f"expected time with {workers}: {hours(plan.seconds)}, "
+        f"{plan.candidates_per_hour:.1f} candidates an hour"
     )
-    if plan.gpu_bytes:
-        click.echo(f"weights on the GPU {size(plan.gpu_bytes)} a worker")
-    time = "unknown before the first candidate" if plan.seconds is None else hours(plan.seconds)
-    click.echo(f"expected time with one worker: {time}")
-    return 0
+    yield f"  {plan.basis}"
 
 
 def size(n_bytes: int) -> str:
     """Bytes in the unit that suits them."""
-    value, units = float(n_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value, units = value / 1024, units[1:]
+    value, units = float(n_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
     return f"{value:.1f} {units[0]}"
 
 

@@ -54,6 +54,7 @@ class LocalTask:
         metric: The metric that counts when a recipe names none; None when the files do not say.
         filter: The filter that goes with it.
         metrics: All that it is known to have; None when only an answer shows them.
+        max_gen_toks: Tokens of its longest answer; None when the files do not say.
     """
 
     name: str
@@ -68,6 +69,7 @@ class LocalTask:
     metric: str | None = None
     filter: str = NO_FILTER
     metrics: tuple[str, ...] | None = None
+    max_gen_toks: int | None = None
 
 
 def include_paths(extra: Sequence[str], folder: Path) -> list[Path]:
@@ -229,6 +231,7 @@ def _leaf(name: str, file: Path, config: Mapping[str, Any]) -> LocalTask:
         metric=metrics[0] if metrics else None,
         filter=_first_filter(config.get("filter_list")),
         metrics=None if open_ended else metrics,
+        max_gen_toks=_max_gen_toks(config.get("generation_kwargs")),
     )
 
 
@@ -262,6 +265,7 @@ def _together(
         metric=metric,
         filter=filter_,
         metrics=_common_metrics(members),
+        max_gen_toks=max((m.max_gen_toks for m in members if m.max_gen_toks), default=None),
     )
 
 
@@ -277,6 +281,11 @@ def _common_metrics(members: Sequence[LocalTask]) -> tuple[str, ...] | None:
         return None
     first, *others = [metrics or () for metrics in known]
     return tuple(name for name in first if all(name in metrics for metrics in others))
+
+
+def _max_gen_toks(generation_kwargs: object) -> int | None:
+    given = generation_kwargs.get("max_gen_toks") if isinstance(generation_kwargs, dict) else None
+    return given if isinstance(given, int) else None
 
 
 def _metric_name(metric: object) -> str:

@@ -56,8 +56,9 @@ if TYPE_CHECKING:
 
 __all__ = ["InMemoryUnavailable", "Merger", "PreparedMerge"]
 
-_KEPT_LIMIT_BYTES = 2_000_000_000
-_KEPT_SHARE = 0.25
+# Stages are kept in memory for other merges up to here, and up to this share of what is free.
+KEPT_LIMIT_BYTES = 2_000_000_000
+KEPT_SHARE = 0.25
 
 
 class Merger:
@@ -366,4 +367,4 @@ def _needed(stages: Sequence[Stage]) -> list[Stage]:
 
 def _kept_limit_bytes() -> int:
     free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(_KEPT_LIMIT_BYTES, int(_KEPT_SHARE * free_bytes))
+    return min(KEPT_LIMIT_BYTES, int(KEPT_SHARE * free_bytes))

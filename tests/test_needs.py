@@ -1,0 +1,177 @@
+"""What a search is said to need: by executor and device, and whether it fits a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evomerge_compiler import cli, launch, needs
+from evomerge_compiler import recipe as recipes
+from evomerge_compiler.candidate import CandidateId, Outcome
+from evomerge_compiler.compiler import MergePlan, compile_recipe
+from evomerge_compiler.evaluation.spec import EvaluationPlan
+from evomerge_compiler.events import CandidateDone
+from evomerge_compiler.needs import How, Machine, Need
+from evomerge_compiler.planning import TimingLog
+from evomerge_compiler.strategies.factory import build
+
+ROOT = Path(__file__).resolve().parents[1]
+GB = 1_000_000_000
+LAPTOP = Machine({"disk": 20 * GB, "RAM": 16 * GB, "GPU memory": 8 * GB})
+
+
+def search(name: str, **overrides: object) -> tuple[list[MergePlan], EvaluationPlan]:
+    """The first generation of a shipped recipe, and its evaluation."""
+    settings = [f"{key}={value}" for key, value in overrides.items()]
+    recipe = recipes.load(ROOT / "recipes" / f"{name}.yaml", overrides=settings)
+    plans = [compile_recipe(recipe, genome=p.genome) for p in build(recipe).ask(0)]
+    return plans, launch.evaluation_of(recipe, launch.Options())
+
+
+def by_what(found: Sequence[Need]) -> dict[tuple[str, str], int]:
+    return {(need.resource, need.what): need.n_bytes for need in found}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> tuple[list[MergePlan], EvaluationPlan]:
+    """Three models of 1.5B parameters, of which only the facts are here."""
+    return search("qwen-1.5b")
+
+
+def test_three_models_of_1_5b_fit_a_laptop_when_the_cpu_merges(
+    pipeline: tuple[list[MergePlan], EvaluationPlan],
+) -> None:
+    plans, evaluation = pipeline
+    how = How("warm", 1, "cuda", "cpu")
+    found = needs.needs(plans, evaluation, how, LAPTOP, 400)
+    assert all(LAPTOP.fits(found, resource) for resource in needs.RESOURCES)
+    assert needs.remedies(found, LAPTOP, how) == []
+    # Two models with a head of their own and one without, at two bytes a parameter.
+    what = ("disk", "source models to fetch or convert (3)")
+    assert by_what(found)[what] == pytest.approx(2 * (2 * 1.777e9 + 1.543e9), rel=0.01)
+
+
+def test_merges_on_a_small_gpu_do_not_fit_and_the_remedy_is_named(
+    pipeline: tuple[list[MergePlan], EvaluationPlan],
+) -> None:
+    how = How("warm", 1, "cuda", "cuda")
+    found = needs.needs(*pipeline, how, LAPTOP, 400)
+    assert not LAPTOP.fits(found, "GPU memory")
+    assert needs.remedies(found, LAPTOP, how) == ["GPU memory: --no-cuda merges on the CPU"]
+
+
+def test_a_longer_answer_needs_more_gpu(
+    pipeline: tuple[list[MergePlan], EvaluationPlan],
+) -> None:
+    plans, evaluation = pipeline
+    how = How("warm", 1, "cuda", "cpu")
+
+    def gpu(tokens: int) -> int:
+        asked = replace(evaluation, gen_kwargs={"max_gen_toks": tokens})
+        return needs.total(needs.needs(plans, asked, how, LAPTOP, 1), "GPU memory")
+
+    # 28 layers, keys and values, 2 heads of 128, two bytes: 28 KiB a token, 32 rows.
+    assert gpu(3072) - gpu(2048) == 1024 * 32 * 28 * 1024
+
+
+def test_only_the_command_writes_models(
+    pipeline: tuple[list[MergePlan], EvaluationPlan],
+) -> None:
+    def disk(executor: str) -> dict[tuple[str, str], int]:
+        found = needs.needs(*pipeline, How(executor), LAPTOP, 400)
+        return {key: n for key, n in by_what(found).items() if key[0] == "disk"}
+
+    warm, command = disk("warm"), disk("cli")
+    assert len(warm) == 2
+    extra = {key: n for key, n in command.items() if key not in warm}
+    assert extra[("disk", "the model of each worker")] == pytest.approx(3.55 * GB, rel=0.01)
+    assert extra[("disk", "stages kept for other candidates")] == 20 * GB  # their limit
+    tight = Machine({**LAPTOP.free, "disk": 12 * GB})
+    found = needs.needs(*pipeline, How("cli"), tight, 400)
+    assert "--executor warm" in needs.remedies(found, tight, How("cli"))[0]
+
+
+def test_workers_multiply_memory_and_models_that_are_here_take_no_disk() -> None:
+    plans, evaluation = search("quickstart")
+    one = needs.needs(plans, evaluation, How("warm", 1), LAPTOP, 100)
+    two = needs.needs(plans, evaluation, How("warm", 2), LAPTOP, 100)
+    assert needs.total(two, "RAM") == 2 * needs.total(one, "RAM")
+    assert needs.total(one, "GPU memory") == 0
+    disk = [need for need in one if need.resource == "disk"]
+    assert disk == [Need("disk", "text files of the candidates", 100 * needs.CANDIDATE_BYTES)]
+    # A CPU scores in float32.
+    model = by_what(one)[("RAM", "the model that is scored")]
+    assert model == 4 * needs.n_parameters(next(iter(plans[0].models.values())))
+
+
+def test_parameters_are_counted_or_estimated_alike() -> None:
+    plans, _ = search("quickstart")
+    counted = next(iter(plans[0].models.values()))
+    estimated = needs.n_parameters(replace(counted, tensors=None))
+    # Biases and norms are not in the estimate.
+    assert estimated == pytest.approx(needs.n_parameters(counted), rel=0.01)
+
+
+@pytest.mark.parametrize(("recipe", "tokens"), [("quickstart", 24), ("qwen-1.5b", 2048)])
+def test_answers_are_as_long_as_recipe_or_task_allow(recipe: str, tokens: int) -> None:
+    assert needs.answer_tokens(search(recipe)[1]) == tokens
+
+
+def test_items_are_those_of_the_search_split() -> None:
+    _, evaluation = search("quickstart")
+    assert needs.n_items(replace(evaluation, limit=None, holdout=0.5)) == 4 * 400
+    assert needs.n_items(replace(evaluation, limit=25)) == 100
+    _, shipped = search("qwen-1.5b")
+    folder = ROOT / "evaluators" / "code" / "data"
+    n_code = sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl"))
+    code = replace(shipped, tasks=shipped.tasks[:1], holdout=0.0)
+    assert needs.n_items(code) == n_code
+
+
+def test_the_plan_of_another_machine_says_what_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = ["--gpu-gb", "8", "--ram-gb", "16", "--disk-gb", "20", "--run-dir", str(tmp_path)]
+    path = str(ROOT / "recipes" / "qwen-1.5b.yaml")
+    assert cli.run(["plan", path, *there]) == 0
+    out = capsys.readouterr().out
+    assert "of 8.0 GB free: DOES NOT FIT\n  help: GPU memory: --no-cuda" in out
+    assert cli.run(["plan", path, *there, "--no-cuda", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [room["fits"] for room in plan["room"]] == [True, True, True]
+    assert plan["remedies"] == []
+    assert "on the GPU" in plan["basis"]
+
+
+def test_a_dry_run_plans_with_the_flags_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(ROOT / "recipes" / "quickstart.yaml")
+    run = ["evolve", path, "-n", "--json", "--run-dir", str(tmp_path / "run"), "--gens", "3"]
+    assert cli.run([*run, "--limit", "10", "--executor", "cli", "-j", "2"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["workers"] == 2
+    assert plan["basis"].startswith("assumed: 40 items")
+    assert any("of each worker" in need["what"] for need in plan["needs"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_measured_candidates_replace_the_assumption(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ROOT / "recipes" / "quickstart.yaml"
+    outcome = Outcome(CandidateId(0, 0), recipes.load(path).space.initial(), None)
+    log = TimingLog(tmp_path)
+    for seconds in (2.0, 4.0):
+        log.notice(CandidateDone(outcome, reused=False, merge_s=1.0, evaluate_s=seconds))
+    run = ["--run-dir", str(tmp_path), "--gens", "2", "-j", "2", "--json"]
+    assert cli.run(["plan", str(path), *run]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["seconds_per_candidate"] == 4.0
+    assert plan["candidates_per_hour"] == 1800.0
+    assert plan["seconds"] == plan["candidates_left"] * 4.0 / 2
+    assert plan["basis"] == "measured: mean of 2 candidates of this run"
