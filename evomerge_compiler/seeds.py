@@ -27,10 +27,18 @@ def written_genome(recipe: Recipe, path: Path) -> Genome:
     """The genome in a recipe that a person wrote, as a genome of this experiment.
 
     Raises:
-        EvomergeError: It is mistaken, or its template or genes are not this experiment's.
+        EvomergeError: It is mistaken, or its template, models or genes are not this
+            experiment's.
     """
     seed = recipes.load(path)
+    if seed.template.name != recipe.template.name:
+        raise seed.document.error(
+            f"the seed renders template {seed.template.name!r}, "
+            f"the experiment {recipe.template.name!r}",
+            ("template",),
+        )
     values = {**seed.space.fixed, **seed.genome.values}
+    _check_models(recipe, seed)
     _check_fixed(recipe, seed)
     wanted = {name: v for name, v in values.items() if name in recipe.space.by_name}
     active = recipe.space.active({**recipe.space.initial().values, **wanted})
@@ -39,16 +47,34 @@ def written_genome(recipe: Recipe, path: Path) -> Genome:
     def error(message: str, at: tuple[str | int, ...], hint: str | None) -> EvomergeError:
         return seed.document.error(message, ("genome", *at), hint=hint)
 
-    if seed.template.name != recipe.template.name:
-        raise seed.document.error(
-            f"the seed renders template {seed.template.name!r}, "
-            f"the experiment {recipe.template.name!r}",
-            ("template",),
-        )
     genome, problems = recipe.space.parse(wanted, error)
     if problems:
         raise problems[0]
     return genome
+
+
+def _check_models(recipe: Recipe, seed: Recipe) -> None:
+    """Only the genome of a seed counts, so what else it says must be the experiment's.
+
+    Raises:
+        EvomergeError: It merges other models.
+    """
+    own, wanted = _models(seed), _models(recipe)
+    if own != wanted:
+        raise seed.document.error(
+            f"the seed merges {', '.join(own.values())}, "
+            f"the experiment {', '.join(wanted.values())}",
+            ("models",),
+            hint="name the same models under the same aliases",
+        )
+
+
+def _models(recipe: Recipe) -> dict[str, str]:
+    found = {alias: (recipe.folder / spec.path, spec) for alias, spec in recipe.models.items()}
+    return {
+        alias: str(path.resolve()) if path.exists() else spec.path
+        for alias, (path, spec) in found.items()
+    }
 
 
 def _check_fixed(recipe: Recipe, seed: Recipe) -> None:

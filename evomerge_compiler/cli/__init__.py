@@ -33,6 +33,8 @@ COMMANDS = {
     "diff": "Compare two candidates: genes, merge and scores.",
     "lineage": "Show the ancestors of a candidate.",
     "report": "Write a run as one HTML file.",
+    "ask": "Print the candidates that wait for scores, to score them with another tool.",
+    "tell": "Give a candidate the scores that another tool, or a hand, came to.",
     "retry": "Run the failed candidates of the open generation again.",
     "fork": "Start a new run from a generation of an old one.",
     "check": "Verify every file of a run, like fsck.",
