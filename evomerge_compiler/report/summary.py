@@ -81,11 +81,13 @@ def _row(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
 
 
 def state_of(candidate: StoredCandidate) -> str:
-    """``scored``, the reason of a failure, ``mistaken`` for a bad edit, or ``waiting``."""
+    """``scored``, ``told``, the reason of a failure, ``mistaken`` for a bad edit, ``waiting``."""
     if candidate.problem is not None:
         return "mistaken"
     if candidate.failure is not None:
         return candidate.failure.reason
+    if candidate.scores is not None and candidate.scores.told:
+        return "told"
     return "scored" if candidate.done else "waiting"
 
 
