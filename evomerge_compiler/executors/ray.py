@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import signal
 import socket
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ NODE_WAIT_S = 900.0
 CONNECT_S = 5.0
 # Jobs and results are small; Ray would take a third of the memory.
 _OBJECT_STORE_BYTES = 100_000_000
+# One a process: Ray reads it once.
+_TOKEN = secrets.token_hex(32)
 
 
 class RayExecutor(Executor):
@@ -161,6 +164,7 @@ class RayExecutor(Executor):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
+            from ray.exceptions import RayError
         except ImportError as error:
             raise MissingPrerequisite(
                 "executor ray needs the package 'ray', which is not installed",
@@ -179,13 +183,16 @@ class RayExecutor(Executor):
         if self._address is None:
             how |= self._own_cluster()
         try:
-            with _own_signals():
+            with _own_signals(), _own_token() if self._address is None else nullcontext():
                 ray.init(self._address or "local", **how)
-        except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
-            where = f"the Ray cluster at {self._address!r}" if self._address else "Ray"
+        except (ConnectionError, ValueError, RuntimeError, ImportError, RayError) as error:
+            what = (
+                f"reach the cluster at {self._address!r}" if self._address else "start a cluster"
+            )
             raise MissingPrerequisite(
-                f"cannot {'reach' if self._address else 'start'} {where}: {error}",
-                hint="`ray status` says what runs; versions of Ray and Python must be the same",
+                f"Ray cannot {what}: {error}",
+                hint="`ray status` says what runs; the versions of Ray and Python must be those "
+                "of the cluster, and a cluster with tokens needs RAY_AUTH_MODE=token",
             ) from error
         self._connected = True
         # Ray prints the cluster's errors, whoever's they are, to stdout, which is for data.
@@ -218,6 +225,22 @@ def _check_reachable(address: str) -> None:
             f"nothing answers at the Ray address {address!r}: {error}",
             hint="`ray status` on the head node prints the address; --ray-address auto finds it",
         ) from error
+
+
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """A token for a cluster of our own; without it, nobody can use the ports that Ray opens.
+
+    Ray would make one in the home folder, which changes what ``ray start`` does from then on.
+    """
+    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    if not any(before.values()):
+        os.environ["RAY_AUTH_TOKEN"] = _TOKEN
+    try:
+        yield
+    finally:
+        for name in [name for name, value in before.items() if value is None]:
+            os.environ.pop(name, None)
 
 
 @contextmanager

@@ -133,7 +133,7 @@ class RayPool:
 
     def _run(self, actor: ActorHandle, task: _Task) -> bool:
         """Runs a job; False when the actor is lost."""
-        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+        from ray.exceptions import RayError, RayTaskError
 
         try:
             answer = self._answer(actor.run.remote(task.job))
@@ -141,15 +141,7 @@ class RayPool:
             task.future.set_exception(error.cause or error)
             return True
         except RayError as error:
-            task.n_lost += 1
-            if task.n_lost < MAX_LOST:
-                LOG.warning("%s: its worker was lost with its node or actor; it is run again",
-                            task.job.label)  # fmt: skip
-                LOG.info("%s: %s", task.job.label, error)
-                self._tasks.put(task)
-            else:
-                memory = isinstance(error, OutOfMemoryError)
-                task.future.set_result(JobResult(failure=_lost(task.job, memory)))
+            self._lost(task, error)
             return False
         for note in answer.notes:
             self._tell(note)
@@ -160,8 +152,25 @@ class RayPool:
             task.future.set_result(answer.result)
         return True
 
+    def _lost(self, task: _Task, error: Exception) -> None:
+        """Runs a job again whose actor is gone, unless it is to blame itself."""
+        task.n_lost += 1
+        if task.n_lost < MAX_LOST:
+            LOG.warning("%s: its worker %s; trying again", task.job.label, _what_became(error))
+            LOG.info("%s", error)
+            self._tasks.put(task)
+            return
+        reason = "out_of_memory" if _for_memory(error) else "crashed"
+        step = "evaluate" if task.job.plan is None else "merge"
+        message = f"its worker {_what_became(error)}, {MAX_LOST} times"
+        task.future.set_result(JobResult(failure=Failure(step, reason, message)))
+
     def _new_actor(self) -> ActorHandle:
-        """An actor that is placed and ready."""
+        """An actor that is placed and ready.
+
+        Raises:
+            MissingPrerequisite: There is no place for it, or its node is not as it must be.
+        """
         from ray.exceptions import RayError, RayTaskError
 
         for _ in range(MAX_FALSE_STARTS):
@@ -169,10 +178,11 @@ class RayPool:
             self._actors.add(actor)
             try:
                 answer = self._answer(actor.prepare.remote(), self._while_waiting())
-            except RayTaskError as error:  # the package is not there, or another one
-                raise _unusable(error) from error
             except RayError as error:
-                LOG.warning("an actor ended before it was ready: %s", _last_line(error))
+                if isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False):
+                    raise _unusable(error) from error
+                became = _what_became(error)
+                LOG.info("%s", error)
                 self._drop(actor)
                 continue
             if answer.error is not None:
@@ -180,8 +190,8 @@ class RayPool:
             self._ready.add(actor)
             return actor
         raise MissingPrerequisite(
-            f"{MAX_FALSE_STARTS} actors in a row ended before they were ready",
-            hint="the logs of the cluster say why: ray logs, or /tmp/ray/session_latest/logs",
+            f"{MAX_FALSE_STARTS} workers in a row ended before they were ready: the last {became}",
+            hint="see /tmp/ray/session_latest/logs on the nodes, and evomerge -v",
         )
 
     def _answer(self, ref: Any, notices: Iterator[float | None] | None = None) -> Answer:
@@ -243,23 +253,25 @@ class RayPool:
             LOG.warning("%s", note)
 
 
-def _lost(job: Job, memory: bool) -> Failure:
-    step = "evaluate" if job.plan is None else "merge"
-    reason = "out_of_memory" if memory else "crashed"
-    how = "killed by Ray for lack of memory" if memory else "lost"
-    return Failure(step=step, reason=reason, message=f"its worker was {how}, {MAX_LOST} times")
+def _for_memory(error: Exception) -> bool:
+    from ray.exceptions import OutOfMemoryError
+
+    return isinstance(error, OutOfMemoryError)
+
+
+def _what_became(error: Exception) -> str:
+    if _for_memory(error):
+        return "was killed by Ray for lack of memory"
+    return "was lost with its node or actor"
 
 
 def _unusable(error: Exception) -> MissingPrerequisite:
+    """The error for a node where the class of the actors cannot even be imported."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return MissingPrerequisite(
-        f"a node of the Ray cluster cannot run evomerge: {_last_line(error)}",
+        f"a node of the Ray cluster cannot run evomerge: {lines[-1]}",
         hint="install evomerge-compiler, in the same version, on every node",
     )
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 @contextmanager

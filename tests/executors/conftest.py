@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,12 @@ def local_kit(tmp_path: Path, header_models: SimpleNamespace) -> LocalKit:
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[Any]:
     """A Ray cluster of two nodes that take a worker each; this process is connected to it."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Read when ray is imported. The ports of its nodes are open to the network.
+    os.environ |= {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
     import ray
     from ray.cluster_utils import Cluster
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -34,7 +35,7 @@ from evomerge_compiler.executors.ray_node import (
     NodeSlot,
     installed_versions,
 )
-from evomerge_compiler.executors.ray_pool import MAX_LOST
+from evomerge_compiler.executors.ray_pool import MAX_LOST, RayPool
 from evomerge_compiler.executors.warm import WarmExecutor
 from evomerge_compiler.recipe import Recipe, load
 from evomerge_compiler.recipe_schema import RaySpec
@@ -205,7 +206,9 @@ def test_a_job_that_takes_its_actors_along_fails_alone(
         for _ in range(MAX_LOST):
             actor_of(int((ray_kit.folder / "models/killer/pid").read_text())).kill()
         killer, good = found.result()
-    assert killer.failure == Failure("evaluate", "crashed", "its worker was lost, 3 times")
+    assert killer.failure == Failure(
+        "evaluate", "crashed", "its worker was lost with its node or actor, 3 times"
+    )
     assert good.failure is None
 
 
@@ -260,6 +263,24 @@ def test_resources_that_ray_refuses(ray_kit: RayKit) -> None:
         pytest.raises(UsageError, match=r"Ray refuses .* whole numbers"),
     ):
         run(executor, [ray_kit.job("any")])
+
+
+def test_a_node_without_the_package(
+    ray_kit: RayKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    (tmp_path / "here_alone.py").write_text("class Slot:\n    def prepare(self): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    slot = ray.remote(importlib.import_module("here_alone").Slot).options(num_cpus=1)
+    pool = RayPool(1, slot.remote, "1 CPU", wait_s=30.0)
+    try:
+        with pytest.raises(MissingPrerequisite, match="No module named 'here_alone'"):
+            pool.submit(ray_kit.job("any")).result()
+        with pytest.raises(MissingPrerequisite, match="No module named 'here_alone'"):
+            pool.submit(ray_kit.job("other")).result()
+    finally:
+        pool.close()
 
 
 @pytest.mark.parametrize(
@@ -345,6 +366,42 @@ def test_the_last_slot_removes_the_folder_of_its_run(
     two.release()
     assert [each.name for each in tmp_path.iterdir()] == [other.path.name]
     other.release()
+
+
+# -- a cluster of its own ------------------------------------------------------------------------
+
+OWN_CLUSTER = """
+import signal, sys
+from pathlib import Path
+from executor_kits import RayKit
+
+kit = RayKit(Path(sys.argv[1]), Path(sys.argv[2]))
+handler = signal.getsignal(signal.SIGTERM)
+with kit.executor(1) as executor:
+    for name in ("before", "after"):
+        ((_, result),) = executor.run([kit.job(name)])
+        assert result.failure is None and signal.getsignal(signal.SIGTERM) is handler
+        executor.close()
+"""
+
+
+def test_a_cluster_of_its_own_is_stopped_and_leaves_nothing(
+    header_models: SimpleNamespace, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    folders = [str(Path(__file__).parent), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-c", OWN_CLUSTER, str(tmp_path), str(header_models.a)],
+        env={**kept, "HOME": str(home), "PYTHONPATH": os.pathsep.join(folders)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "", "stdout is for data"
+    assert list(home.iterdir()) == [], "Ray's token for the cluster is not left behind"
 
 
 # -- the command ---------------------------------------------------------------------------------
