@@ -1,37 +1,69 @@
-"""What a run comes to: winner, parents, base and uniform merge on items that no one searched on.
+"""What a run comes to: its finalists against parents, base and uniform merge on new items.
 
-Fitness only ever sees the search split. At the end the winner is scored on the held-out split
-beside every parent, the base and the uniform merge, and each difference is reported with a
-paired interval. The gap between what the winner gained on search items and on held-out items is
-the selection optimism; it is always shown.
+Fitness only ever sees the search split. At the end the finalists, the best few that search items
+cannot tell apart, are tested on the held-out split, and the one that is best over both splits
+wins. It is compared there with every parent, the base, the uniform merge and, on request, the
+best of as many random candidates. Choosing a finalist by the items that then judge it would favour
+it, so all comparisons of all finalists are corrected as one family (Holm 1979), which holds
+whichever of them is reported afterwards; and the intervals are widened to 1 - 0.05 / finalists
+(Benjamini and Yekutieli, JASA 100, 2005: one interval reported out of several). What the search's
+own best loses from search to held-out items is the optimism; it is always shown.
+
+The claim: a gain is claimed when the winner beats every parent, each comparison being
+significant. As all must hold, which parent is called the best makes no difference (Berger,
+Technometrics 24, 1982: intersection-union test). Of several objectives, to beat a parent is to be
+better in one and worse in none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from evomerge_compiler import baselines
+from evomerge_compiler import baselines, guards
 from evomerge_compiler import fitness as fit
 from evomerge_compiler.baselines import SPLITS, Contender, uniform_plan
-from evomerge_compiler.candidate import Scores
+from evomerge_compiler.candidate import CandidateId, Outcome, Scores
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.errors import EvomergeError
-from evomerge_compiler.evaluation.statistics import PairedDifference, compare
+from evomerge_compiler.evaluation.statistics import PairedDifference, compare, holm
 from evomerge_compiler.executors.base import Executor, Job, Split
 from evomerge_compiler.history import Ending
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
 
-UNIFORM = "uniform"
-WINNER = "winner"
+UNIFORM, WINNER, CONTROL = "uniform", "winner", "control"
+LEVEL = 0.05
+GAIN, LOSS, TRADE_OFF = "gain", "loss", "trade-off"
+NO_DIFFERENCE, NOTHING = "not distinguishable", "nothing to compare"
+
+BothSplits = Mapping[Split, Scores]
+
+
+@dataclass(frozen=True)
+class Control:
+    """The best of a search that only guesses, at the same cost.
+
+    Attributes:
+        best: Its best outcome, None when none could be scored.
+        n_candidates: How many it drew.
+    """
+
+    best: Outcome | None
+    n_candidates: int
 
 
 def conclude(
-    recipe: Recipe, folder: RunFolder, executor: Executor, ending: Ending
+    recipe: Recipe,
+    folder: RunFolder,
+    executor: Executor,
+    ending: Ending,
+    control: Control | None = None,
 ) -> dict[str, object]:
     """Scores the contenders on both splits, compares them, and writes ``final.yaml``.
 
-    Scores that an earlier call committed are used again.
+    Scores that an earlier call committed are used again. ``best.yaml`` names the winner then.
 
     Returns:
         What ``final.yaml`` holds.
@@ -39,93 +71,300 @@ def conclude(
     Raises:
         EvomergeError: A source model cannot be scored at all.
     """
-    contenders, without = contenders_of(recipe, ending)
-    scores, failed = baselines.score(folder, executor, contenders)
-    failed |= without
-    assert recipe.evaluation is not None
-    shares = fit.weights(recipe.evaluation)
-    final = _summary(recipe, ending, scores, failed, shares)
+    contenders, failed = _contenders(recipe, ending, control)
+    folder.keep_baselines({contender.name for contender in contenders})
+    held, not_scored = baselines.score(folder, executor, contenders)
+    table = _Table(recipe, ending, control, held)
+    final = table.final()
+    if failed | not_scored:
+        final["not_scored"] = failed | not_scored
+    scored = [c for c in contenders if c.name in held]
+    final["guards"] = _guards(recipe, table, scored)
     folder.write_final(final)
+    if table.winner is not None:
+        folder.write_best(table.winner)
     return final
 
 
-def contenders_of(recipe: Recipe, ending: Ending) -> tuple[list[Contender], dict[str, str]]:
-    """Base, parents, uniform merge and winner; the first two as they are, no merge at all.
+def _contenders(
+    recipe: Recipe, ending: Ending, control: Control | None
+) -> tuple[list[Contender], dict[str, str]]:
+    """Base, parents, uniform merge, control and finalists.
 
     Returns:
         The contenders, and those that there cannot be with the reason.
     """
-    out = baselines.models(recipe)
-    without = {}
+    out, without = baselines.models(recipe), {}
     try:
         out.append(Contender(UNIFORM, Job(UNIFORM, plan=uniform_plan(recipe), splits=SPLITS)))
     except EvomergeError as error:
         # Parents of another depth, say, have no average; the report says so.
         without[UNIFORM] = f"invalid: {error.message}"
-    if ending.best is not None:
-        plan = compile_recipe(recipe, genome=ending.best.genome)
-        job = Job(WINNER, plan=plan, splits=SPLITS, genome=ending.best.genome)
-        out.append(Contender(WINNER, job))
+    if control is not None and control.best is not None:
+        out.append(_held_out(recipe, CONTROL, control.best))
+    out += [_held_out(recipe, _name(o.id), o) for o in ending.finalists]
     return out, without
+
+
+def _held_out(recipe: Recipe, name: str, outcome: Outcome) -> Contender:
+    """A candidate on held-out items; the search has scored it on the others."""
+    plan = compile_recipe(recipe, genome=outcome.genome)
+    return Contender(name, Job(name, plan=plan, splits=("held_out",), genome=outcome.genome))
+
+
+def _name(id: CandidateId) -> str:
+    """A finalist's name below ``baselines/``; no alias of a model starts with a digit."""
+    return str(id).replace("/", "-")
+
+
+def _guards(recipe: Recipe, table: _Table, contenders: Sequence[Contender]) -> dict[str, object]:
+    found = {name: guards.answers(splits["held_out"]) for name, splits in table.models.items()}
+    templates = guards.chat_templates(recipe, contenders)
+    return {
+        "answers": {name: row for name, row in found.items() if row is not None},
+        "chat_template": templates,
+        "warnings": guards.warnings(found, templates),
+    }
 
 
 # --------------------------------------------------------------------------------------
 
 
-def _summary(
-    recipe: Recipe,
-    ending: Ending,
-    scores: Mapping[str, Mapping[Split, Scores]],
-    failed: Mapping[str, str],
-    shares: Mapping[str, float],
-) -> dict[str, object]:
-    parents = [name for name in recipe.models if name in scores]
-    best_parent = max(
-        parents, key=lambda name: _mean(scores[name]["held_out"], shares), default=None
-    )
-    final: dict[str, object] = {
-        "reason": ending.reason,
-        "winner": str(ending.best.id) if ending.best else None,
-        "candidates": ending.n_candidates,
-        "failed": dict(ending.failures),
-        "best_parent": best_parent,
-        "models": {
-            name: {split: _row(splits[split], shares) for split in SPLITS}
-            for name, splits in scores.items()
-        },
-    }
-    if failed:
-        final["not_scored"] = dict(failed)
-    if WINNER in scores:
-        others = [name for name in scores if name != WINNER]
-        final["winner_against"] = {
-            name: _compare(scores[WINNER], scores[name], shares) for name in others
+class _Table:
+    """All scores of a run's end, and what they say.
+
+    Args:
+        recipe: The experiment.
+        ending: What the search came to.
+        control: The control arm, if there is one.
+        scored: Name to the scores of each contender.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        ending: Ending,
+        control: Control | None,
+        scored: Mapping[str, BothSplits],
+    ) -> None:
+        assert recipe.evaluation is not None and recipe.search is not None
+        self.recipe, self.search, self.ending = recipe, recipe.search, ending
+        self.control = control
+        self.shares = fit.weights(recipe.evaluation)
+        self.objective = self.search.objectives[0]
+        names = [*recipe.all_models, UNIFORM]
+        self.models: dict[str, BothSplits] = {n: s for n, s in scored.items() if n in names}
+        if control is not None and control.best is not None and CONTROL in scored:
+            self.models[CONTROL] = _both(control.best, scored[CONTROL])
+        self.finalists = [
+            (o, _both(o, scored[_name(o.id)])) for o in ending.finalists if _name(o.id) in scored
+        ]
+        self.others = list(self.models)
+        self.winner = self._choose()
+        for outcome, splits in self.finalists:
+            if outcome is self.winner:
+                self.models[WINNER] = splits
+        parents = [name for name in recipe.models if name in self.models]
+        self.best_parent = max(
+            parents, key=lambda n: self._value(self.models[n]["held_out"]), default=None
+        )
+
+    def _value(self, scores: Scores) -> float:
+        return fit.fitness(scores, self.shares, [self.objective]).value
+
+    def _choose(self) -> Outcome | None:
+        """The finalist that is best over all its items; of equal ones the search's favourite."""
+
+        def pooled(splits: BothSplits) -> float:
+            sizes = {split: sum(s.n for s in splits[split].domains.values()) for split in SPLITS}
+            total = sum(sizes[split] * self._value(splits[split]) for split in SPLITS)
+            return total / sum(sizes.values())
+
+        best = max(self.finalists, key=lambda finalist: pooled(finalist[1]), default=None)
+        return self.ending.best if best is None else best[0]
+
+    def final(self) -> dict[str, object]:
+        """What ``final.yaml`` holds."""
+        ending = self.ending
+        out: dict[str, object] = {
+            "reason": ending.reason,
+            "winner": str(self.winner.id) if self.winner else None,
+            "search_best": str(ending.best.id) if ending.best else None,
+            "candidates": ending.n_candidates,
+            "failed": dict(ending.failures),
+            "infeasible": ending.n_infeasible,
+            "objectives": list(self.search.objectives),
+            "best_parent": self.best_parent,
+            "models": {
+                name: {split: self._row(splits[split]) for split in SPLITS}
+                for name, splits in self.models.items()
+            },
+            "finalists": [
+                {"id": str(o.id)} | {split: self._value(splits[split]) for split in SPLITS}
+                for o, splits in self.finalists
+            ],
         }
-    return final
+        if self.control is not None:
+            best = self.control.best
+            out["control"] = {
+                "candidates": self.control.n_candidates,
+                "best": str(best.id) if best else None,
+            }
+        if ending.front:
+            out["front"] = [self._point(outcome) for outcome in ending.front]
+        if self.search.constraints and WINNER in self.models:
+            out["constraints"] = self._constraints()
+        out |= self._comparisons()
+        return out
+
+    def _row(self, scores: Scores) -> dict[str, object]:
+        mean = fit.fitness(scores, self.shares)
+        row: dict[str, object] = {"mean": mean.value, "stderr": mean.stderr}
+        names = [name for name in self.search.objectives if name not in self.shares]
+        if names != [fit.MEAN]:
+            values = fit.fitness(scores, self.shares, names).objectives if names else ()
+            row["objectives"] = dict(zip(names, values, strict=True))
+        row["domains"] = {
+            domain: {"value": score.value, "stderr": score.stderr, "n": score.n}
+            for domain, score in scores.domains.items()
+        }
+        return row
+
+    def _point(self, outcome: Outcome) -> dict[str, object]:
+        assert outcome.fitness is not None
+        values = zip(self.search.objectives, outcome.fitness.objectives, strict=True)
+        return {"id": str(outcome.id), "knee": outcome is self.ending.best, **dict(values)}
+
+    def _constraints(self) -> list[dict[str, object]]:
+        """Each constraint with its bound and the winner's score, on both splits."""
+        rows: list[dict[str, object]] = [
+            {"domain": spec.domain, "at_least": str(spec.at_least)}
+            for spec in self.search.constraints
+        ]
+        for split in SPLITS:
+            scores = {name: splits[split] for name, splits in self.models.items()}
+            parents = {name: scores[name] for name in self.recipe.models if name in scores}
+            base = scores.get(self.recipe.base)
+            if fit.needs_models(self.search.constraints) and (not parents or base is None):
+                continue
+            found = fit.bounds(self.search.constraints, parents, base)
+            for row, bound in zip(rows, found, strict=True):
+                value = scores[WINNER].domains[bound.domain].value
+                row[split] = {"bound": bound.at_least, "value": value}
+        return rows
+
+    # -- comparisons ------------------------------------------------------------------------
+
+    def _comparisons(self) -> dict[str, object]:
+        """The winner against all others, the verdict, and the optimism."""
+        if WINNER not in self.models:
+            return {"verdict": {"claim": NOTHING, "comparisons": 0, "finalists": 0}}
+        if not self.models[WINNER]["held_out"].items:
+            # Evaluators that give no per-item results: there is nothing to pair.
+            return {"verdict": {"claim": NOTHING, "comparisons": 0, "finalists": 1}}
+        leads = {
+            (str(outcome.id), other, objective): self._lead(splits, other, objective)
+            for outcome, splits in self.finalists
+            for other in self.others
+            for objective in self.search.objectives
+        }
+        corrected = dict(zip(leads, holm([lead.p_value for lead in leads.values()]), strict=True))
+        against = {}
+        for other in self.others:
+            rows = {}
+            for objective in self.search.objectives:
+                key = (str(self.winner.id) if self.winner else "", other, objective)
+                rows[objective] = self._against(other, objective, leads[key], corrected[key])
+            first, *rest = rows.values()
+            further = dict(zip(self.search.objectives[1:], rest, strict=True))
+            against[other] = first | ({"objectives": further} if further else {})
+        return {
+            "winner_against": against,
+            "verdict": {
+                "claim": self._claim(against),
+                "comparisons": len(leads),
+                "finalists": len(self.finalists),
+            },
+            "optimism": self._optimism(),
+        }
+
+    def _lead(self, splits: BothSplits, other: str, objective: str) -> PairedDifference:
+        return compare(
+            splits["held_out"],
+            self.models[other]["held_out"],
+            weights=self.shares,
+            objective=objective,
+            method=None,
+            confidence=1 - LEVEL / len(self.finalists),
+        )
+
+    def _against(
+        self, other: str, objective: str, held: PairedDifference, p_holm: float
+    ) -> dict[str, object]:
+        """The winner's lead with its interval, and how much of it selection made up."""
+        search = compare(
+            self.models[WINNER]["search"],
+            self.models[other]["search"],
+            weights=self.shares,
+            objective=objective,
+        )
+        gained, lost = _flips(self.models[WINNER]["held_out"], self.models[other]["held_out"])
+        return {
+            "search": _lead(search),
+            "held_out": _lead(held) | {"test": held.method, "gained": gained, "lost": lost},
+            "optimism": search.difference - held.difference,
+            "p_holm": p_holm,
+            "better": held.difference > 0 and p_holm <= LEVEL,
+            "worse": held.difference < 0 and p_holm <= LEVEL,
+        }
+
+    def _claim(self, against: Mapping[str, Mapping[str, Any]]) -> str:
+        parents = [against[name] for name in self.recipe.models if name in against]
+        if not parents:
+            return NOTHING
+        better, worse = [], []
+        for parent in parents:
+            rows = [parent, *parent.get("objectives", {}).values()]
+            better.append(any(row["better"] for row in rows))
+            worse.append(any(row["worse"] for row in rows))
+        if all(better) and not any(worse):
+            return GAIN
+        if any(w and not b for b, w in zip(better, worse, strict=True)):
+            return LOSS
+        return TRADE_OFF if any(worse) else NO_DIFFERENCE
+
+    def _optimism(self) -> dict[str, object]:
+        """How much better the search's own best looked on the items that chose it.
+
+        The winner's is no measure of it: held-out items had a say in choosing that one. The two
+        splits may be unequally hard, so a parent's own gap is shown beside it.
+        """
+        out: dict[str, object] = {}
+        for outcome, splits in self.finalists:
+            if outcome is self.ending.best:
+                out = {"id": str(outcome.id), **self._gap(splits)}
+        if out and self.best_parent is not None:
+            out["best_parent"] = self._gap(self.models[self.best_parent])
+        return out
+
+    def _gap(self, splits: BothSplits) -> dict[str, float]:
+        search, held = (self._value(splits[split]) for split in SPLITS)
+        return {"search": search, "held_out": held, "gap": search - held}
 
 
-def _mean(scores: Scores, shares: Mapping[str, float]) -> float:
-    return fit.fitness(scores, shares).value
+def _both(outcome: Outcome, held: BothSplits) -> dict[Split, Scores]:
+    assert outcome.scores is not None
+    return {"search": outcome.scores, "held_out": held["held_out"]}
 
 
-def _row(scores: Scores, shares: Mapping[str, float]) -> dict[str, object]:
-    mean = fit.fitness(scores, shares)
-    domains: dict[str, object] = {
-        domain: {"value": score.value, "stderr": score.stderr, "n": score.n}
-        for domain, score in scores.domains.items()
-    }
-    return {"mean": mean.value, "stderr": mean.stderr, "domains": domains}
-
-
-def _compare(
-    winner: Mapping[Split, Scores], other: Mapping[Split, Scores], shares: Mapping[str, float]
-) -> dict[str, object]:
-    """The winner's lead with its interval, and how much of it selection made up."""
-    leads = {split: compare(winner[split], other[split], weights=shares) for split in SPLITS}
-    out: dict[str, object] = {split: _lead(lead) for split, lead in leads.items()}
-    out["optimism"] = leads["search"].difference - leads["held_out"].difference
-    out["better"] = leads["held_out"].better
-    return out
+def _flips(winner: Scores, other: Scores) -> tuple[int, int]:
+    """Items that the winner alone has right, and items that the other alone has right."""
+    pairs = [
+        (mine, theirs)
+        for domain, items in winner.items.items()
+        for mine, theirs in zip(items.right, other.items[domain].right, strict=True)
+    ]
+    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
 
 
 def _lead(paired: PairedDifference) -> dict[str, object]:
@@ -133,6 +372,7 @@ def _lead(paired: PairedDifference) -> dict[str, object]:
         "difference": paired.difference,
         "low": paired.low,
         "high": paired.high,
+        "confidence": paired.confidence,
         "p_value": paired.p_value,
         "n": paired.n,
     }

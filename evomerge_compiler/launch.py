@@ -15,6 +15,7 @@ from pathlib import Path
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.compiler import World, check_dead_genes, gather
 from evomerge_compiler.conclusion import conclude
+from evomerge_compiler.control import run_control
 from evomerge_compiler.errors import (
     EXIT_NOTHING_SELECTED,
     EXIT_OK,
@@ -164,7 +165,10 @@ def search(
     if generations > 0:
         for watcher in watchers:
             watcher.notice(Concluding(len(recipe.all_models)))
-        final = conclude(recipe, folder, executor, ending)
+        control = None
+        if recipe.search.control:
+            control = run_control(recipe, folder, executor, ending)
+        final = conclude(recipe, folder, executor, ending, control)
     for watcher in watchers:
         watcher.notice(Finished(ending.reason, best_id(ending), final or {}))
     return Result(folder, ending, final)

@@ -190,6 +190,9 @@ class SearchSpec(Strict):
         description="candidates within a standard error of the best that are tested on held-out "
         "items; 1 tests the best alone",
     )
+    control: bool = Field(
+        False, description="true: as many random candidates are searched, and compared at the end"
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, description="the strategy's own")
 
 

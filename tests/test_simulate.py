@@ -42,7 +42,7 @@ def test_it_converges_and_prints_the_search(finished: tuple[Path, str]) -> None:
     assert float(rows[0][1]) < 90 and float(rows[-1][1]) >= 99
     assert "█" in text and f"run: {folder}" in text
     winner = next(line for line in lines if line.startswith("winner"))
-    assert "on items it was not chosen by" in winner
+    assert "on held-out items" in winner
     assert sum(line.startswith(("  weight.", "  lambda:")) for line in lines) == 4
 
 

@@ -70,6 +70,11 @@ from evomerge_compiler.events import Observer
     is_flag=True,
     help="Go on although versions or models differ from those the run began with.",
 )
+@click.option(
+    "--control",
+    is_flag=True,
+    help="Search as many random candidates too, and compare the winner with the best of them.",
+)
 @click.option("--wandb", "use_wandb", is_flag=True, help="Log to Weights & Biases.")
 @click.option("--wandb-project", default="evomerge", show_default=True)
 @click.option("--display", type=click.Choice(progress.DISPLAYS), default="auto")
@@ -84,7 +89,7 @@ def command(ctx: click.Context, /, recipe: str, **flags: Any) -> int:
     Everything is in the run folder: kill it at any moment and run it again.
     """  # fmt: skip
     from evomerge_compiler import launch
-    from evomerge_compiler.report.summary import final_text
+    from evomerge_compiler.report.verdict import final_text
 
     if flags["dry_run"]:
         from evomerge_compiler.cli.plan_command import show
@@ -115,6 +120,7 @@ def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
         "evaluation.limit": flags["limit"],
         "evaluation.batch_size": flags["batch_size"],
         "evaluation.timeout_s": flags["timeout_s"],
+        "search.control": "true" if flags["control"] else None,
     }
     overrides = [f"{key}={value}" for key, value in settings.items() if value is not None]
     return Options(

@@ -15,6 +15,9 @@ from evomerge_compiler.errors import UsageError, did_you_mean
 @click.command(epilog="Example: evomerge show runs/quickstart --sort-by fitness --only-changed")
 @click.argument("run")
 @click.option("--gen", type=int, help="Only this generation.")
+@click.option(
+    "--front", is_flag=True, help="Only what no candidate beats in all objectives, and the knee."
+)
 @click.option("--sort-by", metavar="COLUMN", help="Sort by a column, best or highest first.")
 @click.option("--sort-order", type=click.Choice(["asc", "desc"]), default="desc")
 @click.option("--only-changed", is_flag=True, help="Hide columns that hold one value throughout.")
@@ -27,6 +30,7 @@ from evomerge_compiler.errors import UsageError, did_you_mean
 def command(
     run: str,
     gen: int | None,
+    front: bool,
     sort_by: str | None,
     sort_order: str,
     only_changed: bool,
@@ -39,7 +43,7 @@ def command(
     """Show a run's candidates: state, fitness, domains and genes."""
     from evomerge_compiler.report.summary import candidate_rows
 
-    rows = candidate_rows(run_path(run), gen)
+    rows = candidate_rows(run_path(run), gen, front=front)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     for name in (*keep, *drop, *([sort_by] if sort_by else [])):
         if name not in columns:

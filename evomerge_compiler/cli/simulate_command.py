@@ -82,7 +82,7 @@ class Generations(Observer):
             return
         self.outcomes += event.outcomes
         numbers = generation_metrics(event)
-        scored = [o.fitness.objectives for o in event.outcomes if o.fitness is not None]
+        scored = [o.fitness.objectives for o in event.outcomes if o.fitness and o.fitness.feasible]
         row: dict[str, float | None] = {
             "generation": event.number,
             "best": numbers.get("best_fitness"),
@@ -129,7 +129,8 @@ def ending(result: Result, outcomes: Sequence[Outcome]) -> str:
     lines = [f"\nended by {final['reason']} after {final['candidates']} candidates"]
     best = result.ending.best
     if best is None or best.fitness is None:
-        lines.append("nothing could be scored")
+        broken = final["infeasible"]
+        lines.append("nothing keeps to the constraints" if broken else "nothing could be scored")
     elif len(best.fitness.objectives) > 1:
         lines += _front(result, outcomes)
     else:
@@ -150,13 +151,16 @@ def _front(result: Result, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _winner(result: Result, best: Outcome) -> list[str]:
-    """The winner on items that it was chosen by and on others, and its genes."""
+    """The winner on search items and on held-out ones, and its genes."""
     assert result.final is not None
+    # Held-out items have a say in which finalist wins.
+    named = result.final["winner"]
+    best = next((o for o in result.ending.finalists if str(o.id) == named), best)
     models: Any = result.final["models"]
     lines = []
     if "winner" in models:
         search, held_out = (_score(models["winner"][split]) for split in ("search", "held_out"))
-        lines.append(f"winner {best.id}: {search}, on items it was not chosen by {held_out}")
+        lines.append(f"winner {best.id}: {search}, on held-out items {held_out}")
     space = result.folder.recipe.space
     for coordinate, value in zip(space.coordinates, space.flatten(best.genome), strict=True):
         if value is not None:

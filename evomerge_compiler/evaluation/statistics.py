@@ -2,22 +2,26 @@
 
 Two models that answer the same items are compared item by item: what makes an item hard for both
 cancels, and the interval of the difference is narrower than the two intervals suggest. The
-number compared is the weighted mean of domain means, so domains are strata.
+number compared is an objective of the search: the weighted mean of domain means, so that domains
+are strata, or another one.
 
 Sources: E. Miller, *Adding Error Bars to Evals* (arXiv 2411.00640), section 4.2 (paired
 differences) and its central-limit intervals; W. Cochran, *Sampling Techniques*, equation 5.7
 (variance of a stratified mean); B. Welch (1947) and F. Satterthwaite (1946) for the degrees of
-freedom of a sum of variances; B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*,
-chapter 13 (percentile interval) and section 16.4 (a test with the centred bootstrap).
+freedom of a sum of variances; Q. McNemar, Psychometrika 12 (1947), made exact by the binomial
+distribution; B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*, chapter 13
+(percentile interval) and section 16.4 (a test with the centred bootstrap); S. Holm, Scand. J.
+Statist. 6 (1979), for several comparisons at once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from evomerge_compiler import fitness as fit
 from evomerge_compiler.candidate import Scores, TaskItems
 from evomerge_compiler.errors import UsageError
 
@@ -25,10 +29,14 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-Method = Literal["clt", "bootstrap"]
+    Array = npt.NDArray[np.float64]
+
+Method = Literal["clt", "bootstrap", "mcnemar"]
 CONFIDENCE = 0.95
 _REPLICATES = 10_000
 _REPLICATES_AT_ONCE = 250
+# Steps from 0 to the largest difference on which exact probabilities are added up.
+_STEPS = 20_000
 
 
 @dataclass(frozen=True)
@@ -36,13 +44,14 @@ class PairedDifference:
     """How much better the first model is than the second.
 
     Attributes:
-        difference: Weighted mean over domains of the mean difference of items.
+        difference: What was compared, of the first less that of the second.
         stderr: Its standard error.
         low: Lower end of the interval.
         high: Upper end.
         p_value: Two-sided, of no difference.
         n: Items compared, over all domains.
         confidence: Of the interval.
+        method: How the p-value was found; with ``mcnemar`` the interval is that of ``clt``.
     """
 
     difference: float
@@ -52,11 +61,70 @@ class PairedDifference:
     p_value: float
     n: int
     confidence: float = CONFIDENCE
+    method: Method = "clt"
 
     @property
     def better(self) -> bool:
         """Whether the whole interval lies above zero."""
         return self.low > 0
+
+
+# -- two models ----------------------------------------------------------------------------
+
+
+def compare(
+    first: Scores,
+    second: Scores,
+    *,
+    weights: Mapping[str, float] | None = None,
+    objective: str = fit.MEAN,
+    method: Method | None = "clt",
+    confidence: float = CONFIDENCE,
+) -> PairedDifference:
+    """Compares two models by their scores' per-item values.
+
+    Args:
+        first, second: Their scores; domains without per-item values are left out.
+        weights: Domain to its weight, equal when None.
+        objective: What is compared, as in ``search.objectives``; larger is better in all.
+        method: How; None takes exact McNemar where all items are right or wrong, and the
+            bootstrap where they are graded. ``worst`` and ``geometric`` are no sum over items:
+            for them it is always the bootstrap.
+        confidence: Of the interval.
+
+    Raises:
+        UsageError: They were not scored on the same items, or no domain has per-item values.
+    """
+    for domain, items in first.items.items():
+        other = second.items.get(domain)
+        if other is None or other.item_set != items.item_set:
+            raise UsageError(
+                f"the two models were not scored on the same items of {domain}",
+                hint="score both with the same evaluation and split",
+            )
+    kept = dict.fromkeys(first.items, 1.0) if weights is None else dict(weights)
+    kept = {domain: weight for domain, weight in kept.items() if domain in first.items}
+    column = _values
+    if objective == fit.TOKENS:
+        # Minus the mean over all items: each domain counts by its number of answers.
+        column = _minus_tokens
+        kept = {d: float(len(i.tokens)) for d, i in first.items.items() if i.tokens}
+    elif objective not in fit.NO_DOMAINS:
+        kept = {objective: 1.0}
+    one, two = ({d: column(scores.items[d]) for d in kept} for scores in (first, second))
+    if objective in (fit.WORST, fit.GEOMETRIC):
+        return _combined_difference(one, two, kept, objective, confidence)
+    found = {value for side in (one, two) for values in side.values() for value in values}
+    chosen: Method = method or ("mcnemar" if found <= {0.0, 1.0} else "bootstrap")
+    return paired_difference(one, two, weights=kept, method=chosen, confidence=confidence)
+
+
+def _values(items: TaskItems) -> Sequence[float]:
+    return items.values
+
+
+def _minus_tokens(items: TaskItems) -> Sequence[float]:
+    return tuple(-float(n) for n in items.tokens)
 
 
 def paired_difference(
@@ -68,18 +136,19 @@ def paired_difference(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> PairedDifference:
-    """Compares two models on the same items.
+    """Compares the weighted means of two models on the same items.
 
     ``clt`` takes a Student interval with Welch's and Satterthwaite's degrees of freedom; it is
     the default because it needs no random numbers and holds its coverage from about 30 items a
-    domain on. ``bootstrap`` draws the items of each domain again, 10,000 times, and takes
-    percentiles; it is the check where items are few or differences very skewed.
+    domain on. ``mcnemar`` is for items that are right or wrong: its p-value is exact with any
+    number of them. ``bootstrap`` draws the items of each domain again, 10,000 times, and takes
+    percentiles; it is for graded items, which may be few or very skewed.
 
     Args:
         first: Domain to ``(n_items,)`` values of the first model.
         second: The same for the second, in the same order of items.
         weights: Domain to its weight, equal when None; normalised to sum 1.
-        method: How the interval is made.
+        method: How interval and p-value are made.
         confidence: Of the interval.
         seed: Of the bootstrap's draws.
 
@@ -97,6 +166,22 @@ def paired_difference(
         - np.asarray(second[domain], dtype=np.float64)
         for domain in shares
     }
+    found = _student(differences, shares, confidence)
+    if method == "mcnemar":
+        p_value = _exact_p([differences[d] for d in shares], list(shares.values()))
+        return replace(found, p_value=p_value, method=method)
+    if found.stderr == 0.0:
+        return found
+    if method == "bootstrap":
+        drawn = _resampled([x[:, None] for x in differences.values()], seed)
+        return _percentiles(found, drawn[:, :, 0] @ np.array(list(shares.values())))
+    return found
+
+
+def _student(
+    differences: Mapping[str, Array], shares: Mapping[str, float], confidence: float
+) -> PairedDifference:
+    """The interval and the p-value of the central limit theorem."""
     difference = math.fsum(shares[d] * float(differences[d].mean()) for d in shares)
     variances = {d: shares[d] ** 2 * float(x.var(ddof=1)) / len(x) for d, x in differences.items()}
     stderr = math.sqrt(math.fsum(variances.values()))
@@ -105,46 +190,127 @@ def paired_difference(
         # All items differ by the same amount: there is nothing to be uncertain about.
         p_value = 1.0 if difference == 0.0 else 0.0
         return PairedDifference(difference, 0.0, difference, difference, p_value, n, confidence)
-    if method == "bootstrap":
-        means = _bootstrap([differences[d] for d in shares], list(shares.values()), seed)
-        low, high = (float(q) for q in np.quantile(means, _tails(confidence)))
-        beyond = np.count_nonzero(np.abs(means - difference) >= abs(difference) - 1e-12)
-        p_value = (float(beyond) + 1.0) / (len(means) + 1.0)
-    else:
-        from scipy import stats
+    from scipy import stats
 
-        freedom = stderr**4 / math.fsum(
-            v**2 / (len(differences[d]) - 1) for d, v in variances.items() if v > 0
-        )
-        reach = float(stats.t.ppf(_tails(confidence)[1], freedom)) * stderr
-        low, high = difference - reach, difference + reach
-        p_value = 2.0 * float(stats.t.sf(abs(difference) / stderr, freedom))
-    return PairedDifference(difference, stderr, low, high, p_value, n, confidence)
-
-
-def compare(
-    first: Scores,
-    second: Scores,
-    *,
-    weights: Mapping[str, float] | None = None,
-    method: Method = "clt",
-) -> PairedDifference:
-    """Compares two models by their scores' per-item values.
-
-    Raises:
-        UsageError: They were not scored on the same items, or no domain has per-item values.
-    """
-    for domain, items in first.items.items():
-        other = second.items.get(domain)
-        if other is None or other.item_set != items.item_set:
-            raise UsageError(
-                f"the two models were not scored on the same items of {domain}",
-                hint="score both with the same evaluation and split",
-            )
-    kept = None if weights is None else {d: w for d, w in weights.items() if d in first.items}
-    return paired_difference(
-        _values(first.items), _values(second.items), weights=kept, method=method
+    freedom = stderr**4 / math.fsum(
+        v**2 / (len(differences[d]) - 1) for d, v in variances.items() if v > 0
     )
+    reach = float(stats.t.ppf(_tails(confidence)[1], freedom)) * stderr
+    p_value = 2.0 * float(stats.t.sf(abs(difference) / stderr, freedom))
+    return PairedDifference(
+        difference, stderr, difference - reach, difference + reach, p_value, n, confidence
+    )
+
+
+# -- McNemar -------------------------------------------------------------------------------
+
+
+def _exact_p(differences: Sequence[Array], shares: Sequence[float]) -> float:
+    """McNemar's exact test over strata.
+
+    Given how many items of each domain only one of the models has right, each falls to either
+    model with chance 1/2 where there is no difference. The distribution of the weighted sum is
+    that of the domains' binomial ones, convolved on a fine grid. A sum counts as extreme when it
+    is within the grid's error of the observed one, so that p is never too small.
+    """
+    import numpy as np
+    from scipy import signal, stats
+
+    worths = [share / len(x) for x, share in zip(differences, shares, strict=True)]
+    counts = [int(np.count_nonzero(x)) for x in differences]
+    observed = math.fsum(float(x.sum()) * w for x, w in zip(differences, worths, strict=True))
+    if observed == 0.0:
+        return 1.0
+    step = math.fsum(n * w for n, w in zip(counts, worths, strict=True)) / _STEPS
+    chances = np.ones(1)
+    error = 0.5
+    for n, worth in zip(counts, worths, strict=True):
+        if n == 0 or worth == 0:
+            continue
+        sums = np.rint(worth * (2 * np.arange(n + 1) - n) / step).astype(int)
+        own = np.zeros(2 * int(sums[-1]) + 1)
+        np.add.at(own, sums + sums[-1], stats.binom.pmf(np.arange(n + 1), n, 0.5))
+        chances = signal.convolve(chances, own)
+        error += 0.5
+    places = np.arange(len(chances)) - len(chances) // 2
+    extreme = np.abs(places) >= abs(observed) / step - error
+    return min(1.0, float(chances[extreme].sum()))
+
+
+# -- bootstrap -----------------------------------------------------------------------------
+
+
+def _combined_difference(
+    first: Mapping[str, Sequence[float]],
+    second: Mapping[str, Sequence[float]],
+    weights: Mapping[str, float],
+    objective: str,
+    confidence: float,
+) -> PairedDifference:
+    """Compares an objective that is no sum over items, by the bootstrap."""
+    import numpy as np
+
+    shares = _shares(first, second, weights)
+    pairs = [np.column_stack([first[d], second[d]]).astype(np.float64) for d in shares]
+
+    def difference(means: Array) -> float:
+        one, two = (dict(zip(shares, column, strict=True)) for column in means.T.tolist())
+        return fit.combined(objective, one, shares) - fit.combined(objective, two, shares)
+
+    found = difference(np.array([pair.mean(axis=0) for pair in pairs]))
+    n = sum(len(pair) for pair in pairs)
+    drawn = np.array([difference(means) for means in _resampled(pairs, 0)])
+    start = PairedDifference(found, float(drawn.std()), 0.0, 0.0, 1.0, n, confidence)
+    return _percentiles(start, drawn)
+
+
+def _percentiles(found: PairedDifference, drawn: Array) -> PairedDifference:
+    """The difference with the interval and the p-value of ``(n_replicates,)`` drawn ones."""
+    import numpy as np
+
+    low, high = (float(q) for q in np.quantile(drawn, _tails(found.confidence)))
+    beyond = np.count_nonzero(np.abs(drawn - found.difference) >= abs(found.difference) - 1e-12)
+    p_value = (float(beyond) + 1.0) / (len(drawn) + 1.0)
+    return replace(found, low=low, high=high, p_value=p_value, method="bootstrap")
+
+
+def _resampled(columns: Sequence[Array], seed: int) -> Array:
+    """``(n_replicates, n_domains, k)`` means, items drawn with replacement inside each domain.
+
+    Args:
+        columns: ``(n_items, k)`` values of each domain; the k of an item are drawn together.
+        seed: Of the draws.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    means = np.zeros((_REPLICATES, len(columns), columns[0].shape[1]))
+    for domain, values in enumerate(columns):
+        for start in range(0, _REPLICATES, _REPLICATES_AT_ONCE):  # bounds the memory
+            drawn = random.integers(0, len(values), (_REPLICATES_AT_ONCE, len(values)))
+            means[start : start + _REPLICATES_AT_ONCE, domain] = values[drawn].mean(axis=1)
+    return means
+
+
+# -- several comparisons -------------------------------------------------------------------
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for being several, in the order given.
+
+    Where each that is at most alpha counts, the chance that any of them counts wrongly is at most
+    alpha, however the comparisons depend on each other, and whichever of them is looked at.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    out = [0.0] * len(p_values)
+    least = 0.0
+    for place, index in enumerate(order):
+        least = max(least, (len(p_values) - place) * p_values[index])
+        out[index] = min(1.0, least)
+    return out
+
+
+# --------------------------------------------------------------------------------------
 
 
 def _shares(
@@ -175,24 +341,5 @@ def _shares(
     return {domain: given[domain] / total for domain in first}
 
 
-def _values(items: Mapping[str, TaskItems]) -> dict[str, Sequence[float]]:
-    return {domain: entry.values for domain, entry in items.items()}
-
-
 def _tails(confidence: float) -> tuple[float, float]:
     return (1 - confidence) / 2, (1 + confidence) / 2
-
-
-def _bootstrap(
-    differences: Sequence[npt.NDArray[np.float64]], shares: Sequence[float], seed: int
-) -> npt.NDArray[np.float64]:
-    """``(n_replicates,)`` weighted means, items drawn with replacement inside each domain."""
-    import numpy as np
-
-    random = np.random.default_rng(seed)
-    means = np.zeros(_REPLICATES)
-    for values, share in zip(differences, shares, strict=True):
-        for start in range(0, _REPLICATES, _REPLICATES_AT_ONCE):  # bounds the memory
-            drawn = random.integers(0, len(values), (_REPLICATES_AT_ONCE, len(values)))
-            means[start : start + _REPLICATES_AT_ONCE] += share * values[drawn].mean(axis=1)
-    return means

@@ -6,8 +6,9 @@ import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from evomerge_compiler.errors import UsageError
+from evomerge_compiler.fitness import Constraint, bounds, needs_models
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 
 
@@ -20,12 +21,13 @@ def run_status(path: Path) -> dict[str, object]:
     final = run.final()
     rows = [row for g in sealed for row in population_rows(run, g)]
     failures = Counter(row["state"] for row in rows if row["state"] != "scored")
+    infeasible = sum(float(row.get("violation") or 0) > 0 for row in rows if is_scored(row))
     open_text = None
     if number is not None:
         stored = run.candidates(number, strict=False)
         done = sum(candidate.done for candidate in stored)
         open_text = f"{number:03d}, {done} of {len(stored)} candidates done"
-    return {
+    status: dict[str, object] = {
         "run": str(path),
         "recipe": run.recipe.name,
         "sealed_generations": len(sealed),
@@ -36,6 +38,34 @@ def run_status(path: Path) -> dict[str, object]:
         "best_fitness": best["fitness"] if best else None,
         "ended": final["reason"] if final else None,
     }
+    search = run.recipe.search
+    if search is not None and search.constraints:
+        status["constraints"] = ", ".join(map(str, run_constraints(run))) or "not yet known"
+        status["infeasible"] = infeasible
+    front = run.front()
+    if front:
+        knee = next(row.id for row in front if row.knee)
+        status["front"] = f"{len(front)} candidates, knee {knee}"
+    if final:
+        status["verdict"] = final["verdict"]["claim"]
+    return status
+
+
+def run_constraints(run: RunFolder) -> tuple[Constraint, ...]:
+    """The run's constraints as numbers; empty while the models they are relative to wait."""
+    search, recipe = run.recipe.search, run.recipe
+    assert search is not None
+    scores = {alias: run.baseline(alias, "search") for alias in recipe.all_models}
+    known = {alias: found for alias, found in scores.items() if found is not None}
+    if needs_models(search.constraints) and len(known) < len(scores):
+        return ()
+    parents = {alias: known[alias] for alias in recipe.models if alias in known}
+    return bounds(search.constraints, parents, known.get(recipe.base))
+
+
+def is_scored(row: Mapping[str, str]) -> bool:
+    """Whether a line of ``population.tsv`` is of a scored candidate."""
+    return row["state"] == "scored"
 
 
 def population_rows(run: RunFolder, generation: int) -> list[dict[str, str]]:
@@ -45,16 +75,38 @@ def population_rows(run: RunFolder, generation: int) -> list[dict[str, str]]:
         return list(csv.DictReader(stream, delimiter="\t"))
 
 
-def candidate_rows(path: Path, generation: int | None = None) -> list[dict[str, object]]:
+def candidate_rows(
+    path: Path, generation: int | None = None, *, front: bool = False
+) -> list[dict[str, object]]:
     """One row a candidate: id, state, fitness, domains, lineage and genes by coordinate.
 
     Args:
         path: The run folder.
         generation: Only this one.
+        front: Only what no candidate beats in all objectives, best in the first one first.
+
+    Raises:
+        UsageError: The front is asked for and there is none.
     """
     run = RunFolder.open(path)
+    if front:
+        return _front_rows(run, generation)
     numbers = run.generations() if generation is None else [generation]
     return [_row(run, candidate) for candidate in _candidates(run, numbers)]
+
+
+def _front_rows(run: RunFolder, generation: int | None) -> list[dict[str, object]]:
+    points = [p for p in run.front() if generation in (None, p.id.generation)]
+    if not points:
+        search = run.recipe.search
+        several = search is not None and len(search.objectives) > 1
+        hint = "nothing feasible is scored yet" if several else "a search of one has a best"
+        raise UsageError("there is no front", hint=f"{hint}: evomerge status {run.root}")
+    rows = []
+    for point in points:
+        row = _row(run, run.candidate(point.id))
+        rows.append({"id": row.pop("id"), "knee": "knee" if point.knee else None, **row})
+    return rows
 
 
 def _candidates(run: RunFolder, numbers: list[int]) -> Iterator[StoredCandidate]:
@@ -69,6 +121,14 @@ def _row(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
         "fitness": candidate.fitness.value if candidate.fitness else None,
         "stderr": candidate.fitness.stderr if candidate.fitness else None,
     }
+    search = run.recipe.search
+    assert search is not None and run.recipe.evaluation is not None
+    if search.constraints:
+        row["violation"] = candidate.fitness.violation if candidate.fitness else None
+    for index, objective in enumerate(search.objectives[1:], start=1):
+        # Domains have columns of their own.
+        if objective not in run.recipe.evaluation.tasks:
+            row[objective] = candidate.fitness.objectives[index] if candidate.fitness else None
     for domain, score in (candidate.scores.domains if candidate.scores else {}).items():
         row[domain] = score.value
     row["origin"] = candidate.lineage.origin
@@ -89,94 +149,3 @@ def state_of(candidate: StoredCandidate) -> str:
     if candidate.scores is not None and candidate.scores.told:
         return "told"
     return "scored" if candidate.done else "waiting"
-
-
-# --------------------------------------------------------------------------------------
-
-
-def final_text(recipe_name: str, final: Mapping[str, Any], run: Path) -> str:
-    """What a run prints at its end: the table on held-out and search items, and plain words."""
-    failed = final["failed"]
-    words = [f"{recipe_name}: ended by {final['reason']}, {final['candidates']} candidates"]
-    if failed:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in failed.items())
-        words.append(f"{sum(failed.values())} failed ({reasons})")
-    blocks = [", ".join(words)]
-    for split, title in (("held_out", "held-out items"), ("search", "search items")):
-        blocks.append(_split_table(final, split, title))
-    for name, why in final.get("not_scored", {}).items():
-        blocks.append(f"{name} could not be scored: {why}")
-    blocks.append(_verdict(final, run))
-    return "\n\n".join(blocks)
-
-
-def _split_table(final: Mapping[str, Any], split: str, title: str) -> str:
-    models = final["models"]
-    if not models:
-        return f"no model could be scored on {title}"
-    first = next(iter(models.values()))[split]["domains"]
-    domains = list(first)
-    n = sum(domain["n"] for domain in first.values())
-    header = [f"{title} (n={n})", *domains, "mean"]
-    lines = [header]
-    for name, splits in models.items():
-        row = splits[split]
-        cells = [_value(row["domains"][domain]) for domain in domains]
-        lines.append([_title(name, final), *cells, _value({**row, "value": row["mean"]})])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def _title(name: str, final: Mapping[str, Any]) -> str:
-    if name == "winner":
-        return f"winner {final['winner']}"
-    return f"{name} (best parent)" if name == final["best_parent"] else name
-
-
-def _value(score: Mapping[str, Any]) -> str:
-    stderr = score.get("stderr")
-    return f"{score['value']:.3f}" + (f" ± {stderr:.3f}" if stderr is not None else "")
-
-
-def _verdict(final: Mapping[str, Any], run: Path) -> str:
-    against = final.get("winner_against", {})
-    if final["best_parent"] not in against:
-        return "There is no winner to compare."
-    parent = against[final["best_parent"]]
-    lines = [
-        _comparison("the best parent", parent),
-        _optimism(parent["optimism"]),
-    ]
-    if "uniform" in against:
-        lines.append(_comparison("the uniform merge", against["uniform"]))
-    folder = run / "generations" / final["winner"]
-    return "\n".join([*lines, f"Winner: {folder}", f"Export it: evomerge export {run} OUT"])
-
-
-def _optimism(difference: float) -> str:
-    if difference > 0:
-        return f"On search items that lead looked {difference:.3f} larger: selection optimism."
-    return f"On search items that lead looked {-difference:.3f} smaller: no selection optimism."
-
-
-def _comparison(other: str, against: Mapping[str, Any]) -> str:
-    """One sentence that says plainly whether the winner is better on held-out items."""
-    held = against["held_out"]
-    if against["better"]:
-        lead = f"The winner beats {other} by {held['difference']:.3f} on held-out items"
-    elif held["high"] < 0:
-        lead = f"The winner is worse than {other} by {-held['difference']:.3f} on held-out items"
-    else:
-        lead = (
-            f"No gain over {other} is shown: the winner differs by {held['difference']:+.3f} "
-            "on held-out items"
-        )
-    interval = f"95 % interval {held['low']:+.3f} to {held['high']:+.3f}, paired, {_p(held)}"
-    return f"{lead} ({interval})."
-
-
-def _p(lead: Mapping[str, Any]) -> str:
-    return "p < 0.001" if lead["p_value"] < 0.001 else f"p = {lead['p_value']:.3f}"

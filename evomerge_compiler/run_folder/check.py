@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +28,9 @@ _ROOT_FILES = (
     "recipe.yaml",
     "report.html",
 )
-_ROOT_FOLDERS = (".evomerge", "baselines", GENERATIONS, "models")
+# A run inside the run: random candidates at equal cost.
+CONTROL = "control"
+_ROOT_FOLDERS = (".evomerge", "baselines", CONTROL, GENERATIONS, "models")
 _GENERATION_FILES = ("search.yaml", "population.tsv", "SEALED")
 # What programs other than evomerge leave behind, and what git does not track.
 _NOT_OURS = ("logs", "attempt.json")
@@ -86,6 +88,9 @@ def check(root: str | Path) -> list[Finding]:
     for number in numbers:
         found += _sealed(run, number) if number in sealed else _open(run, number)
     found += _baselines(run)
+    if (run.root / CONTROL).is_dir():
+        inside = check(run.root / CONTROL)
+        found += [replace(finding, path=f"{CONTROL}/{finding.path}") for finding in inside]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from evomerge_compiler.candidate import Outcome, Scores
@@ -117,6 +117,16 @@ class RunResults:
         except RunDamaged:
             return None  # nothing builds on it: it is made again
         return scores if eval_key in (None, scores.eval_key) else None
+
+    def keep_baselines(self, names: Collection[str]) -> None:
+        """Removes the scores of models that are no longer compared with anything."""
+        for folder in self.baseline_folders():
+            name = folder.split("/")[1]
+            if name not in names:
+                # What makes them count goes first.
+                self._store.remove(f"{folder}/scores.yaml", f"{folder}/items.tsv")
+                self._store.remove_empty(folder)
+                self._store.remove_empty(f"baselines/{name}")
 
     def baseline_folders(self) -> list[str]:
         """The folders of all baselines, as ``baselines/NAME/SPLIT``."""

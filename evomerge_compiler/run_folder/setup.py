@@ -51,6 +51,7 @@ MAY_CHANGE = (
     "search.budget",
     "search.max_failed_share",
     "search.finalists",
+    "search.control",
     "evaluation.timeout_s",
     "ray",
 )

@@ -149,6 +149,18 @@ class RunStore:
             except OSError as error:
                 raise machine_error(error, path) from error
 
+    def remove_empty(self, relative: str) -> None:
+        """Removes a folder that has nothing in it; one that has stays."""
+        path = self.path(relative)
+        try:
+            os.rmdir(path)
+            sync_folder(path.parent)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise machine_error(error, path) from error
+
     def commit_folder(self, relative: str, files: Mapping[str, str]) -> None:
         """Makes a new folder with all of ``files`` in it, in one step.
 
