@@ -56,6 +56,9 @@ class RayExecutor(Executor):
             process is connected to, else starts one on this machine and stops it at the end.
         wait_s: How long to wait for a node when none is to be had.
 
+    Attributes:
+        asks: Ray's name of a resource to what an actor asks for.
+
     Raises:
         UsageError: The device names a GPU; which one a worker gets is for Ray to say.
     """
@@ -83,10 +86,11 @@ class RayExecutor(Executor):
         self.evaluation = replace(evaluation, device=device)
         # Every node fetches for itself what it does not have.
         self.settings = replace(settings, merge=merge, offline=False)
-        self._spec = spec or RaySpec()
-        self._num_gpus = self._spec.num_gpus
-        if self._num_gpus is None:
-            self._num_gpus = float(device == "cuda" or bool(merge.cuda))
+        spec = spec or RaySpec()
+        num_gpus = spec.num_gpus
+        if num_gpus is None:
+            num_gpus = float(device == "cuda" or bool(merge.cuda))
+        self.asks = {"CPU": spec.num_cpus, "GPU": num_gpus, **spec.resources}
         self._address = address
         self._wait_s = wait_s
         self._pool: RayPool | None = None
@@ -135,12 +139,15 @@ class RayExecutor(Executor):
             project=assets.project_folder(),
             versions=installed_versions(),
         )
-        asked: dict[str, Any] = {"num_cpus": self._spec.num_cpus, "num_gpus": self._num_gpus}
-        if self._spec.resources:
-            asked["resources"] = dict(self._spec.resources)
+        asked = dict(self.asks)
         # Two calls at a time: a job, and the one that stops it. Replacing actors is ours to do.
         slot = ray.remote(NodeSlot).options(
-            **asked, max_concurrency=2, max_restarts=0, scheduling_strategy="SPREAD"
+            num_cpus=asked.pop("CPU"),
+            num_gpus=asked.pop("GPU"),
+            resources=asked,
+            max_concurrency=2,
+            max_restarts=0,
+            scheduling_strategy="SPREAD",
         )
 
         def start() -> ActorHandle:
@@ -150,8 +157,7 @@ class RayExecutor(Executor):
                 said = "".join(map(str, error.args))
                 raise UsageError(f"Ray refuses what the recipe's ray: asks for: {said}") from error
 
-        wanted = {"CPU": self._spec.num_cpus, "GPU": self._num_gpus, **self._spec.resources}
-        needs = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items() if amount)
+        needs = ", ".join(f"{amount:g} {name}" for name, amount in self.asks.items() if amount)
         return RayPool(self.settings.n_workers, start, needs or "a place", wait_s=self._wait_s)
 
     def _connect(self) -> None:
@@ -200,10 +206,11 @@ class RayExecutor(Executor):
 
     def _own_cluster(self) -> dict[str, Any]:
         """A cluster of this machine alone: its workers get what they ask for, but for GPUs."""
-        n = self.settings.n_workers
+        all_ask = {name: self.settings.n_workers * amount for name, amount in self.asks.items()}
+        del all_ask["GPU"]  # Ray counts those that there are
         return {
-            "num_cpus": math.ceil(n * self._spec.num_cpus),
-            "resources": {name: n * amount for name, amount in self._spec.resources.items()},
+            "num_cpus": math.ceil(all_ask.pop("CPU")),
+            "resources": all_ask,
             "object_store_memory": _OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }

@@ -21,6 +21,7 @@ import pytest
 from executor_kits import LocalKit, RayKit, add_node
 from simulated_run import QUICKSTART, digest
 
+from evomerge_compiler import launch
 from evomerge_compiler.candidate import Failure
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.errors import MissingPrerequisite, UsageError
@@ -302,6 +303,28 @@ def test_one_gpu_of_a_node_cannot_be_named(ray_kit: RayKit) -> None:
     evaluation = replace(ray_kit.evaluation(), device="cuda:1")
     with pytest.raises(UsageError, match="chooses the GPUs"):
         RayExecutor(evaluation, ray_kit.settings())
+
+
+@pytest.mark.parametrize(
+    ("text", "device", "asks"),
+    [
+        ("", "cpu", {"CPU": 1, "GPU": 0}),
+        ("", "cuda", {"CPU": 1, "GPU": 1}),
+        ("ray: {num_cpus: 4, num_gpus: 0.5, resources: {fast: 2}}", "cuda",
+         {"CPU": 4, "GPU": 0.5, "fast": 2}),
+    ],
+)  # fmt: skip
+def test_what_a_worker_asks_for_stands_in_the_recipe(
+    tmp_path: Path, text: str, device: str, asks: dict[str, float]
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(QUICKSTART.read_text() + text)
+    recipe = load(tmp_path / "recipe.yaml")
+    # A GPU that this machine lacks may be there on the cluster.
+    options = launch.Options(executor="ray", ray_address="elsewhere:1", device=device)
+    evaluation = launch.evaluation_of(recipe, options)
+    with launch.executor_for(recipe, evaluation, tmp_path, options) as executor:
+        assert isinstance(executor, RayExecutor) and executor.asks == asks
+    assert launch.device_kind(device, elsewhere=True) == device
 
 
 # -- a slot without a cluster --------------------------------------------------------------------
