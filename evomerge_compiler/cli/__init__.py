@@ -31,6 +31,7 @@ COMMANDS = {
     "status": "Say where a run is.",
     "show": "Show a run's candidates as a table.",
     "diff": "Compare two candidates: genes, merge and scores.",
+    "why": "Compare a candidate with its parents: genes, scores, items that flipped.",
     "lineage": "Show the ancestors of a candidate.",
     "report": "Write a run as one HTML file.",
     "ask": "Print the candidates that wait for scores, to score them with another tool.",

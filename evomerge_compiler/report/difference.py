@@ -64,15 +64,16 @@ def _compare(
     old_name: str,
     new_name: str,
 ) -> dict[str, Any]:
-    changes = _changes("gene", _genes(old_run, old), _genes(new_run, new))
-    changes += _changes("merge", _merge(old), _merge(new))
-    changes += _changes("score", _scores(old), _scores(new))
+    changes = changes_between("gene", genes_of(old_run, old), genes_of(new_run, new))
+    changes += changes_between("merge", merge_of(old), merge_of(new))
+    changes += changes_between("score", _scores(old), _scores(new))
     return {"old": old_name, "new": new_name, "changes": changes}
 
 
-def _changes(
+def changes_between(
     what: str, old: Mapping[str, object], new: Mapping[str, object]
 ) -> list[dict[str, object]]:
+    """A row for each name whose value is not the same; what is absent is ``-``."""
     rows = []
     for name in dict.fromkeys([*old, *new]):
         before, after = old.get(name, "-"), new.get(name, "-")
@@ -81,7 +82,8 @@ def _changes(
     return rows
 
 
-def _genes(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
+def genes_of(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
+    """Every active scalar of a genome by its label."""
     if candidate.genome is None:
         return {}
     flat = run.recipe.space.flatten(candidate.genome)
@@ -100,7 +102,7 @@ def _scores(candidate: StoredCandidate) -> dict[str, object]:
     return out
 
 
-def _merge(candidate: StoredCandidate) -> dict[str, object]:
+def merge_of(candidate: StoredCandidate) -> dict[str, object]:
     """Every value of the compiled merge by its path, so that a change is one line."""
     import yaml
 
