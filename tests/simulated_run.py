@@ -46,12 +46,12 @@ def evolve(
 
 def digest(run_dir: Path) -> dict[str, bytes]:
     """Every tracked file of a run but the lock, which holds a relative path, by name."""
-    skipped = (".evomerge", "models")
+    skipped = {".evomerge", "models"}
     return {
         str(path.relative_to(run_dir)): path.read_bytes()
         for path in sorted(run_dir.rglob("*"))
         if path.is_file()
-        and path.relative_to(run_dir).parts[0] not in skipped
+        and not skipped & set(path.relative_to(run_dir).parts)
         and path.name != "recipe.lock.yaml"
     }
 
