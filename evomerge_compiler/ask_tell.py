@@ -161,7 +161,7 @@ def tell(run: str | Path, id: CandidateId, data: object) -> Answer:
             _must_equal(folder, stored, same=_equal(stored.scores, scores))
             return Answer(id, stored.fitness, False, False, (), told.warnings)
         folder.commit_outcome(id, scores, fitness)
-        state = _advance(evolution, id.generation + 1)
+        state = _settle(evolution, id.generation)
     return _answer(id, fitness, state, told.warnings)
 
 
@@ -193,7 +193,7 @@ def tell_failure(run: str | Path, id: CandidateId, reason: str, message: str) ->
             return Answer(id, None, False, False, ())
         _plan(evolution, stored)
         folder.commit_outcome(id, failure)
-        state = _advance(evolution, id.generation + 1)
+        state = _settle(evolution, id.generation)
     return _answer(id, None, state, ())
 
 
@@ -279,12 +279,28 @@ def _advance(evolution: Evolution, generations: int) -> State:
     try:
         ending = evolution.run(generations)
     except _Left as left:
-        found = []
-        for job in left.jobs:
-            assert job.genome is not None and job.plan is not None
-            found.append(OpenCandidate(CandidateId.parse(job.label), job.genome, job.plan))
-        return State(tuple(found))
+        return _state(left)
     return State((), ending.reason)
+
+
+def _settle(evolution: Evolution, number: int) -> State:
+    """Shares what was just told with equal merges, and seals the generation when that was all.
+
+    The past is replayed only for the seal: there may be thousands of candidates in it.
+    """
+    try:
+        evolution.score(evolution.folder.candidates(number))
+    except _Left as left:
+        return _state(left)
+    return _advance(evolution, number + 1)
+
+
+def _state(left: _Left) -> State:
+    found = []
+    for job in left.jobs:
+        assert job.genome is not None and job.plan is not None
+        found.append(OpenCandidate(CandidateId.parse(job.label), job.genome, job.plan))
+    return State(tuple(found))
 
 
 def _answer(

@@ -110,7 +110,7 @@ class Evolution:
         stored = self.folder.candidates(number)
         done = sum(candidate.done for candidate in stored)
         self._tell_observers(GenerationStarted(number, len(stored), done))
-        self._score(stored)
+        self.score(stored)
         stored = self.folder.candidates(number)
         outcomes = [candidate.outcome for candidate in stored]
         rows = population(stored, constrained=bool(self.search.constraints))
@@ -170,7 +170,7 @@ class Evolution:
 
     # -- scoring ----------------------------------------------------------------------------
 
-    def _score(self, stored: Sequence[StoredCandidate]) -> None:
+    def score(self, stored: Sequence[StoredCandidate]) -> None:
         """Gives every candidate of the open generation an outcome."""
         # Before the jobs, for it may have jobs of its own, and an executor has one list at a time.
         _ = self.constraints

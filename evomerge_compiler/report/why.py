@@ -306,7 +306,7 @@ def _siblings(
     """Other children of the parent that changed one of these genes, the same way, and no other."""
     wanted = {(gene.name, gene.new) for gene in genes if gene.chosen}
     found = []
-    for number in run.generations():
+    for number in run.generations()[parent.id.generation + 1 :]:
         for other in run.candidates(number, strict=False):
             if other.id == candidate.id or parent.id not in other.lineage.parents:
                 continue
