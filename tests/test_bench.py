@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evomerge_compiler import bench, cli
-from evomerge_compiler.bench import merge_sides, page, usage
+from evomerge_compiler.bench import candidates, merge_sides, page, usage
 from evomerge_compiler.bench.figures import Figure, at_least, at_most, figure, ratio
 from evomerge_compiler.bench.random_models import Shape, write_family
 from evomerge_compiler.bench.stopwatch import Stopwatch
@@ -43,6 +43,7 @@ def test_a_suite_measures_what_it_says(
         assert found["low"] <= found["value"] <= found["high"]
         assert found["unit"] != "times" or len(found["sides"]) == 2
         assert f"| {found['name']} |" in target.read_text()
+        assert "DIFFER" not in found.get("note", "")
     assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
 
 
@@ -158,6 +159,13 @@ def test_sides_that_did_other_work_are_refused() -> None:
     with pytest.raises(EvomergeError, match="linear: the merge in memory differs"):
         merge_sides.check_equal(one, merge_sides.Merged(2.0, "b", 1), "linear")
     merge_sides.check_equal(one, merge_sides.Merged(2.0, "a", 1), "linear")
+
+
+def test_a_side_that_scores_differently_is_told() -> None:
+    one, other = candidates.Measured(1.0, 0.7), candidates.Measured(2.0, 0.6)
+    assert candidates.differences({"warm": [one, one], "cli": [one, one]}) == ""
+    told = candidates.differences({"warm": [one, one], "cli": [one, other]})
+    assert told == "; SCORES DIFFER in round 1: warm 0.700, cli 0.600"
 
 
 def test_looking_at_the_suites_loads_nothing_heavy() -> None:

@@ -24,7 +24,6 @@ from evomerge_compiler.bench.figures import Figure, figure, ratio
 from evomerge_compiler.bench.setting import Setting, in_turns
 from evomerge_compiler.bench.work import Work, n_items, prepare, run_all, search_items
 from evomerge_compiler.compiler import MergePlan
-from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.executors.base import Executor, Job
 from evomerge_compiler.process_pool import WorkerPool
 
@@ -77,8 +76,8 @@ def run(setting: Setting) -> Iterator[Figure]:
                     calls[name](work.plans[0])
             sides = {name: partial(_of_round, call, work) for name, call in calls.items()}
             found = in_turns(sides, rounds)
-        _check_scores(found)
-        yield from _figures(found, f"{n_items(items)} items, one thread")
+        note = f"{n_items(items)} items, one thread"
+        yield from _figures(found, note + differences(found))
 
 
 def _figures(found: Mapping[str, Sequence[Measured]], note: str) -> Iterator[Figure]:
@@ -89,16 +88,20 @@ def _figures(found: Mapping[str, Sequence[Measured]], note: str) -> Iterator[Fig
         yield ratio((SIDES["warm"], SIDES[name]), rates["warm"], rates[name], note=note)
 
 
-def _check_scores(found: Mapping[str, Sequence[Measured]]) -> None:
-    """All sides must have done the same work.
+def differences(found: Mapping[str, Sequence[Measured]]) -> str:
+    """What to tell where sides score a candidate differently, and so did not do the same work.
 
-    Raises:
-        EvomergeError: A candidate's score differs.
+    On a busy machine generated code may run into its time limit on one side alone.
     """
+    out = []
     for number, measured in enumerate(zip(*found.values(), strict=True)):
-        scores = dict(zip(found, [each.score for each in measured], strict=True))
-        if max(scores.values()) - min(scores.values()) > _SCORE_TOLERANCE:
-            raise EvomergeError(f"candidate {number}: the sides score differently: {scores}")
+        scores = [each.score for each in measured]
+        if max(scores) - min(scores) > _SCORE_TOLERANCE:
+            told = ", ".join(
+                f"{name} {each.score:.3f}" for name, each in zip(found, measured, strict=True)
+            )
+            out.append(f"; SCORES DIFFER in round {number}: {told}")
+    return "".join(out)
 
 
 def _of_round(call: Side, work: Work, number: int) -> Measured:
