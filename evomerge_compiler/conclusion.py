@@ -107,9 +107,14 @@ def _contenders(
 
 
 def _held_out(recipe: Recipe, name: str, outcome: Outcome) -> Contender:
-    """A candidate on held-out items; the search has scored it on the others."""
+    """A candidate on held-out items; the search has scored it on the others.
+
+    What was told from outside is scored on those too: it compares with nothing measured here.
+    """
     plan = compile_recipe(recipe, genome=outcome.genome)
-    return Contender(name, Job(name, plan=plan, splits=("held_out",), genome=outcome.genome))
+    told = outcome.scores is not None and outcome.scores.told
+    splits: tuple[Split, ...] = SPLITS if told else ("held_out",)
+    return Contender(name, Job(name, plan=plan, splits=splits, genome=outcome.genome))
 
 
 def _name(id: CandidateId) -> str:
@@ -296,6 +301,7 @@ class _Table:
             objective=objective,
             method=None,
             confidence=1 - LEVEL / len(self.finalists),
+            other_items=(splits["search"], self.models[other]["search"]),
         )
 
     def _against(
@@ -352,9 +358,9 @@ class _Table:
         return {"search": search, "held_out": held, "gap": search - held}
 
 
-def _both(outcome: Outcome, held: BothSplits) -> dict[Split, Scores]:
+def _both(outcome: Outcome, scored: BothSplits) -> dict[Split, Scores]:
     assert outcome.scores is not None
-    return {"search": outcome.scores, "held_out": held["held_out"]}
+    return {"search": scored.get("search", outcome.scores), "held_out": scored["held_out"]}
 
 
 def _flips(winner: Scores, other: Scores) -> tuple[int, int]:
