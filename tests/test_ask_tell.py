@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,44 @@ def test_a_bound_relative_to_a_model_needs_its_score(tmp_path: Path) -> None:
     evolve(tmp_path / "run", 0, overrides=(bound,))
     with pytest.raises(UsageError, match="relative to base, coder"):
         ask_tell.ask(tmp_path / "run")
+
+
+def test_a_kill_at_any_write_loses_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last tell of a generation and the ask after it, killed at every fifth file."""
+    for slot in range(7):
+        ask_tell.tell(run, CandidateId(0, slot), numbers())
+
+    def steps(folder: Path, kill_at: int) -> int:
+        """Tells and asks; the process ends at one of its writes."""
+        written = 0
+
+        def replace(source: str, target: str) -> None:
+            nonlocal written
+            written += 1
+            if written == kill_at:
+                raise KeyboardInterrupt
+            rename(source, target)
+
+        rename = os.replace
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", replace)
+            ask_tell.tell(folder, CandidateId(0, 7), numbers())
+            ask_tell.ask(folder)
+        return written
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    shutil.copytree(run, whole)
+    n_writes = steps(whole, kill_at=0)
+    assert n_writes > 10
+    for kill_at in range(1, n_writes + 1, 5):
+        shutil.rmtree(killed, ignore_errors=True)
+        shutil.copytree(run, killed)
+        with pytest.raises(KeyboardInterrupt):
+            steps(killed, kill_at)
+        steps(killed, kill_at=0)
+        assert digest(killed) == digest(whole)
 
 
 # -- proposals -----------------------------------------------------------------------------
