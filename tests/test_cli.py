@@ -132,6 +132,33 @@ def test_validate_says_all_that_is_wrong(
     assert all(item["line"] > 0 and item["column"] > 0 and item["help"] for item in found)
 
 
+def test_a_front_and_constraints_are_shown(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "several"
+    evolve(folder, 2, overrides=(
+        "search.strategy=nsga2", "search.objectives=[code, math, geometric]",
+        "search.constraints=[{domain: code, at_least: base + 0.1}]",
+    ))  # fmt: skip
+    assert call("status", folder, "--json") == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["constraints"] == "code >= 0.38 (base + 0.1)"
+    assert call("show", folder, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    broken = [row for row in rows if row["violation"]]
+    assert len(broken) == status["infeasible"] and {"geometric", "violation"} <= set(rows[0])
+    assert call("show", folder, "--front", "--json") == 0
+    front = json.loads(capsys.readouterr().out)
+    assert status["front"] == f"{len(front)} candidates, knee {status['best']}"
+    assert [row["id"] for row in front if row["knee"]] == [status["best"]]
+    assert not {row["id"] for row in front} & {row["id"] for row in broken}
+    assert call("report", folder) == 0
+    page = (folder / "report.html").read_text()
+    assert '<table id="front">' in page and f"<td>{status['best']}</td>" in page
+    assert call("show", run, "--front") == errors.EXIT_BAD_INPUT
+    assert "a search of one has a best" in capsys.readouterr().err
+
+
 def test_status_and_show(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("status", run, "--json") == 0
     status = json.loads(capsys.readouterr().out)

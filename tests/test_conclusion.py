@@ -112,7 +112,7 @@ def test_the_claim_is_about_what_was_searched_for(tmp_path: Path) -> None:
     worst = run_of(tmp_path / "worst", world, "search.objectives=[worst]")
     assert code["verdict"]["claim"] == "gain"
     assert worst["verdict"]["claim"] != "gain"
-    assert worst["winner_against"]["coder"]["held_out"]["test"] == "bootstrap"
+    assert worst["winner_against"]["coder"]["held_out"]["test"] == "clt"
     assert "worst" in worst["models"]["winner"]["held_out"]["objectives"]
 
 

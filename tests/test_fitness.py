@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from evomerge_compiler.candidate import CandidateId, Fitness, Outcome, Score, Scores, TaskItems
 from evomerge_compiler.errors import UsageError
-from evomerge_compiler.fitness import Constraint, bounds, fitness, front, weights
+from evomerge_compiler.fitness import Constraint, bounds, fitness, front, knee, weights
 from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe_schema import ConstraintSpec, EvaluationSpec
 
@@ -115,3 +116,48 @@ def test_the_front_is_what_nothing_beats() -> None:
     failed = Outcome(CandidateId(1, 0), Genome({}), None)
     broken = Outcome(CandidateId(1, 1), Genome({}), Fitness((9.0, 9.0), None, 0.1))
     assert [o.id.slot for o in front([*outcomes, failed, broken])] == [3, 1, 0, 5]
+
+
+# -- the knee ------------------------------------------------------------------------------
+
+
+def points(*objectives: tuple[float, ...]) -> list[Outcome]:
+    return [
+        Outcome(CandidateId(0, i), Genome({}), Fitness(tuple(map(float, values))))
+        for i, values in enumerate(objectives)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("front_", "slot"),
+    [
+        (points((0.9, -500.0)), 0),
+        (points((0.9, -500.0), (0.1, -50.0)), 0),
+        # Bulging: half the length costs little accuracy.
+        (points((0.60, -1000.0), (0.59, -500.0), (0.50, -400.0), (0.2, -100.0)), 1),
+        # Straight, then hollow: nothing is gained by compromise, so the best in the first wins.
+        (points((4, 0), (3, 1), (2, 2), (0, 4)), 0),
+        (points((4, 0), (1, 1), (0, 4)), 0),
+        # Three objectives.
+        (points((3, 0, 0), (2, 2, 2), (0, 3, 0), (0, 0, 3)), 1),
+        # One outcome is best in two of three: no plane through three extremes.
+        (points((3, 3, 0), (2, 2.5, 2), (0, 0, 3)), 1),
+    ],
+)
+def test_the_knee_is_farthest_from_the_plane_of_the_extremes(
+    front_: list[Outcome], slot: int
+) -> None:
+    found = knee(front_)
+    assert found is not None and found.id.slot == slot
+    # Units do not matter.
+    scaled = [
+        dataclasses.replace(o, fitness=Fitness((o.fitness.objectives[0] * 1000 + 7,
+                                                *o.fitness.objectives[1:])))
+        for o in front_ if o.fitness
+    ]  # fmt: skip
+    other = knee(scaled)
+    assert other is not None and other.id.slot == slot
+
+
+def test_an_empty_front_has_no_knee() -> None:
+    assert knee([]) is None

@@ -80,6 +80,7 @@ def compare(
     objective: str = fit.MEAN,
     method: Method | None = "clt",
     confidence: float = CONFIDENCE,
+    other_items: tuple[Scores, Scores] | None = None,
 ) -> PairedDifference:
     """Compares two models by their scores' per-item values.
 
@@ -88,9 +89,11 @@ def compare(
         weights: Domain to its weight, equal when None.
         objective: What is compared, as in ``search.objectives``; larger is better in all.
         method: How; None takes exact McNemar where all items are right or wrong, and the
-            bootstrap where they are graded. ``worst`` and ``geometric`` are no sum over items:
-            for them it is always the bootstrap.
+            bootstrap where they are graded. ``geometric``, which is no sum over items, is always
+            compared by the bootstrap, and ``worst`` by bounds of the central limit theorem.
         confidence: Of the interval.
+        other_items: Their scores on other items, which say what domains are likely the worst;
+            without them it is these items, and bounds of ``worst`` are a little too narrow.
 
     Raises:
         UsageError: They were not scored on the same items, or no domain has per-item values.
@@ -112,8 +115,11 @@ def compare(
     elif objective not in fit.NO_DOMAINS:
         kept = {objective: 1.0}
     one, two = ({d: column(scores.items[d]) for d in kept} for scores in (first, second))
-    if objective in (fit.WORST, fit.GEOMETRIC):
-        return _combined_difference(one, two, kept, objective, confidence)
+    if objective == fit.WORST:
+        worst = [_worst(scores, kept) for scores in other_items or (first, second)]
+        return _worst_difference(one, two, worst, confidence)
+    if objective == fit.GEOMETRIC:
+        return _geometric_difference(one, two, kept, confidence)
     found = {value for side in (one, two) for values in side.values() for value in values}
     chosen: Method = method or ("mcnemar" if found <= {0.0, 1.0} else "bootstrap")
     return paired_difference(one, two, weights=kept, method=chosen, confidence=confidence)
@@ -240,14 +246,13 @@ def _exact_p(differences: Sequence[Array], shares: Sequence[float]) -> float:
 # -- bootstrap -----------------------------------------------------------------------------
 
 
-def _combined_difference(
+def _geometric_difference(
     first: Mapping[str, Sequence[float]],
     second: Mapping[str, Sequence[float]],
     weights: Mapping[str, float],
-    objective: str,
     confidence: float,
 ) -> PairedDifference:
-    """Compares an objective that is no sum over items, by the bootstrap."""
+    """Compares weighted geometric means of domain means, by the bootstrap."""
     import numpy as np
 
     shares = _shares(first, second, weights)
@@ -255,7 +260,7 @@ def _combined_difference(
 
     def difference(means: Array) -> float:
         one, two = (dict(zip(shares, column, strict=True)) for column in means.T.tolist())
-        return fit.combined(objective, one, shares) - fit.combined(objective, two, shares)
+        return fit.combined(fit.GEOMETRIC, one, shares) - fit.combined(fit.GEOMETRIC, two, shares)
 
     found = difference(np.array([pair.mean(axis=0) for pair in pairs]))
     n = sum(len(pair) for pair in pairs)
@@ -290,6 +295,71 @@ def _resampled(columns: Sequence[Array], seed: int) -> Array:
             drawn = random.integers(0, len(values), (_REPLICATES_AT_ONCE, len(values)))
             means[start : start + _REPLICATES_AT_ONCE, domain] = values[drawn].mean(axis=1)
     return means
+
+
+# -- the worst domain ----------------------------------------------------------------------
+
+
+def _worst(scores: Scores, domains: Mapping[str, float]) -> str:
+    return min(domains, key=lambda domain: scores.domains[domain].value)
+
+
+def _worst_difference(
+    first: Mapping[str, Sequence[float]],
+    second: Mapping[str, Sequence[float]],
+    worst: Sequence[str],
+    confidence: float,
+) -> PairedDifference:
+    """Compares the lowest domain means.
+
+    The lowest of several means is no smooth function of them: where domains are as good as each
+    other it is too low on average, and neither the bootstrap nor the central limit theorem covers
+    it. Bounds that hold: the second model's lowest is at most its score in any one domain, so the
+    difference is at least the least ``first[d] - second[j]`` over all d, for a j that other items
+    chose; and its lower bound is the least of their lower bounds, since that of the true least is
+    among them. The upper bound mirrors it.
+
+    Args:
+        first, second: Domain to ``(n_items,)`` values.
+        worst: For each model a domain that is likely its worst.
+        confidence: Of the interval.
+    """
+    import numpy as np
+
+    _shares(first, second, None)
+    one, two = (
+        {d: np.asarray(v, dtype=np.float64) for d, v in m.items()} for m in (first, second)
+    )
+    above = [_gap(one, two, domain, worst[1], confidence) for domain in one]
+    below = [_gap(one, two, worst[0], domain, confidence) for domain in two]
+    gain = max(_one_sided(gap) for gap in above)
+    loss = max(_one_sided(replace(gap, difference=-gap.difference)) for gap in below)
+    least, other_least = (min(float(v.mean()) for v in m.values()) for m in (one, two))
+    return PairedDifference(
+        least - other_least,
+        min(above, key=lambda gap: gap.difference).stderr,
+        min(gap.low for gap in above),
+        max(gap.high for gap in below),
+        min(1.0, 2 * min(gain, loss)),
+        sum(len(v) for v in one.values()),
+        confidence,
+    )
+
+
+def _gap(
+    first: Mapping[str, Array], second: Mapping[str, Array], a: str, b: str, confidence: float
+) -> PairedDifference:
+    """The first model in domain ``a`` less the second in ``b``; paired where they are one."""
+    one, two = first[a], second[b]
+    if a == b:
+        return _student({a: one - two}, {a: 1.0}, confidence)
+    # Two samples: as strata of weight 1, the second one negative.
+    return _student({a: one, f"-{b}": -two}, {a: 1.0, f"-{b}": 1.0}, confidence)
+
+
+def _one_sided(gap: PairedDifference) -> float:
+    """The p-value of no positive difference."""
+    return gap.p_value / 2 if gap.difference > 0 else 1 - gap.p_value / 2
 
 
 # -- several comparisons -------------------------------------------------------------------

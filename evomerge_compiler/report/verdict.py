@@ -9,7 +9,7 @@ from typing import Any
 from evomerge_compiler.conclusion import GAIN, LOSS, NO_DIFFERENCE, NOTHING, TRADE_OFF
 
 Final = Mapping[str, Any]
-TESTS = {"mcnemar": "exact McNemar", "bootstrap": "bootstrap", "clt": "paired t"}
+TESTS = {"mcnemar": "exact McNemar", "bootstrap": "bootstrap", "clt": "t test"}
 
 
 def final_text(recipe_name: str, final: Final, run: Path) -> str:
