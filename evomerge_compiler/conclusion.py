@@ -27,6 +27,7 @@ from evomerge_compiler.baselines import SPLITS, Contender, uniform_plan
 from evomerge_compiler.candidate import CandidateId, Outcome, Scores
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.errors import EvomergeError
+from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evaluation.statistics import PairedDifference, compare, holm
 from evomerge_compiler.executors.base import Executor, Job, Split
 from evomerge_compiler.history import Ending
@@ -60,10 +61,20 @@ def conclude(
     executor: Executor,
     ending: Ending,
     control: Control | None = None,
+    evaluation: EvaluationPlan | None = None,
 ) -> dict[str, object]:
     """Scores the contenders on both splits, compares them, and writes ``final.yaml``.
 
     Scores that an earlier call committed are used again. ``best.yaml`` names the winner then.
+
+    Args:
+        recipe: The experiment.
+        folder: Its run folder.
+        executor: Scores models.
+        ending: What the search came to.
+        control: What random candidates came to, if there were any.
+        evaluation: The tasks, to look for search items among held-out ones; None where scores
+            come from a landscape.
 
     Returns:
         What ``final.yaml`` holds.
@@ -79,7 +90,11 @@ def conclude(
     if failed | not_scored:
         final["not_scored"] = failed | not_scored
     scored = [c for c in contenders if c.name in held]
-    final["guards"] = _guards(recipe, table, scored)
+    shared = None
+    if evaluation is not None:
+        before = (folder.final() or {}).get("guards", {}).get("overlap")
+        shared = guards.overlap(evaluation, before)
+    final["guards"] = _guards(recipe, table, scored, shared)
     folder.write_final(final)
     if table.winner is not None:
         folder.write_best(table.winner)
@@ -122,13 +137,19 @@ def _name(id: CandidateId) -> str:
     return str(id).replace("/", "-")
 
 
-def _guards(recipe: Recipe, table: _Table, contenders: Sequence[Contender]) -> dict[str, object]:
+def _guards(
+    recipe: Recipe,
+    table: _Table,
+    contenders: Sequence[Contender],
+    shared: Mapping[str, object] | None,
+) -> dict[str, object]:
     found = {name: guards.answers(splits["held_out"]) for name, splits in table.models.items()}
     templates = guards.chat_templates(recipe, contenders)
     return {
         "answers": {name: row for name, row in found.items() if row is not None},
         "chat_template": templates,
-        "warnings": guards.warnings(found, templates),
+        **({} if shared is None else {"overlap": dict(shared)}),
+        "warnings": guards.warnings(found, templates, shared),
     }
 
 

@@ -2,15 +2,19 @@
 
 A parent whose answers are cut at the token limit loses to any merge that is terser; one prompted
 through another chat template answers another question; a model that says nothing may still score
-where silence is right. Each is looked at and reported, beside the verdict.
+where silence is right; held-out items that were searched on measure memory. Each is looked at
+and reported, beside the verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from evomerge_compiler.baselines import Contender
 from evomerge_compiler.candidate import Scores
+from evomerge_compiler.evaluation.overlap import overlap_elsewhere
+from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.executors.base import Job
 from evomerge_compiler.recipe import Recipe
 
@@ -58,14 +62,38 @@ def _template(job: Job) -> str | None:
     return "" if donor is None else job.plan.models[donor].facts.chat_template
 
 
+def overlap(evaluation: EvaluationPlan, before: Mapping[str, Any] | None) -> dict[str, object]:
+    """How many held-out items are search items too.
+
+    Args:
+        evaluation: Whose items.
+        before: What this function said at an earlier end of the run; tasks that are still the
+            same are not read again.
+    """
+    # A larger limit searches on more items.
+    of = f"{evaluation.tasks_hash} limit {evaluation.limit}"
+    if before is not None and before.get("of") == of:
+        return dict(before)
+    found = overlap_elsewhere(evaluation)
+    rows: dict[str, object] = {
+        "of": of,
+        "held_out": dict(found.held_out),
+        "shared": dict(found.shared),
+    }
+    return rows | ({"unknown": dict(found.unknown)} if found.unknown else {})
+
+
 def warnings(
-    found: Mapping[str, Mapping[str, float] | None], templates: Mapping[str, object]
+    found: Mapping[str, Mapping[str, float] | None],
+    templates: Mapping[str, object],
+    shared: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """What a person has to look at before a lead is believed, one sentence each.
 
     Args:
         found: Model to what :func:`answers` says of it.
         templates: What :func:`chat_templates` says.
+        shared: What :func:`overlap` says, where there are tasks to look at.
     """
     out = []
     for kind, words, remedy in (
@@ -80,4 +108,8 @@ def warnings(
         out.append(
             "the models were asked through different chat templates: a lead may be the template's"
         )
+    for domain, n in (shared or {}).get("shared", {}).items():
+        if n:
+            of = shared["held_out"][domain] if shared else 0
+            out.append(f"{n} of {of} held-out items of {domain} are search items too")
     return out

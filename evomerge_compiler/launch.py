@@ -138,7 +138,7 @@ def evolve(
     watchers = [TimingLog(run_dir), *observers(run_dir)]
     link_sources(recipe, world, run_dir, options)
     with folder.hold(), executor_for(recipe, evaluation, run_dir, options) as executor:
-        return search(recipe, folder, executor, watchers, options.generations)
+        return search(recipe, folder, executor, watchers, options.generations, evaluation)
 
 
 def search(
@@ -147,6 +147,7 @@ def search(
     executor: Executor,
     watchers: Sequence[Observer],
     generations: int | None = None,
+    evaluation: EvaluationPlan | None = None,
 ) -> Result:
     """Searches and concludes in a folder that this process holds.
 
@@ -156,6 +157,7 @@ def search(
         executor: Scores the candidates.
         watchers: Are told what happens.
         generations: In all; None takes the recipe's number.
+        evaluation: The tasks behind the scores; None where they come from a landscape.
     """
     assert recipe.search is not None
     if generations is None:
@@ -168,7 +170,7 @@ def search(
         control = None
         if recipe.search.control:
             control = run_control(recipe, folder, executor, ending)
-        final = conclude(recipe, folder, executor, ending, control)
+        final = conclude(recipe, folder, executor, ending, control, evaluation)
     for watcher in watchers:
         watcher.notice(Finished(ending.reason, best_id(ending), final or {}))
     return Result(folder, ending, final)
