@@ -117,18 +117,23 @@ def test_failures_by_time_limit_are_failures_and_are_tried_again(tmp_path: Path)
     assert outcome.scores is not None
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code", "executor"),
+    [(signal.SIGTERM, 143, "cli"), (signal.SIGTERM, 143, "warm"), (signal.SIGINT, 130, "warm")],
+)
 def test_signals_end_the_run_with_their_code_and_leave_no_process(
-    tmp_path: Path, number: int, code: int
+    tmp_path: Path, number: int, code: int, executor: str
 ) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
-        command("evolve", QUICKSTART, "--run-dir", run, "--gens", 1, *TINY),
+        command("evolve", QUICKSTART, "--run-dir", run, "--gens", 1, *TINY)
+        + ["--executor", executor],
         env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    # A merge is under way: its worker and mergekit's own process are there to be ended.
-    while not list(run.glob("models/stages/.*")) and time.monotonic() < deadline:
+    # A merge is under way: its worker, and mergekit's own process, are there to be ended.
+    begun = {"cli": "models/stages/.*", "warm": "models/shells/*"}[executor]
+    while not list(run.glob(begun)) and time.monotonic() < deadline:
         time.sleep(0.05)
     children = _below(process.pid)
     assert children
