@@ -126,8 +126,8 @@ def test_signals_end_the_run_with_their_code_and_leave_no_process(
 ) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
-        command("evolve", QUICKSTART, "--run-dir", run, "--gens", 1, *TINY)
-        + ["--executor", executor],
+        command("evolve", QUICKSTART, "--run-dir", run, "--gens", 1, "--executor", executor,
+                *TINY),
         env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
