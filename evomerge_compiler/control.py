@@ -6,7 +6,6 @@ its own in the run's folder ``control/``: it can be looked at, and it resumes, a
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 
@@ -20,8 +19,6 @@ from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.run_folder.check import CONTROL
 from evomerge_compiler.run_folder.setup import RunSetup
-
-_log = logging.getLogger(__name__)
 
 
 def run_control(recipe: Recipe, folder: RunFolder, executor: Executor, ending: Ending) -> Control:
@@ -41,7 +38,6 @@ def run_control(recipe: Recipe, folder: RunFolder, executor: Executor, ending: E
     source = yamlio.dump(made.document.data).encode()
     setup = RunSetup(made, source, folder.lock.resolved, accept_lock=True)
     control = RunFolder.open(folder.root / CONTROL, create_from=setup)
-    _log.info("control arm: %d random candidates", ending.n_candidates)
     with control.hold():
         found = Evolution(made, control, executor).run(made.search.generations)
     return Control(found.best, found.n_candidates)

@@ -79,6 +79,17 @@ class GenerationSealed:
 
 
 @dataclass(frozen=True)
+class ControlStarted:
+    """The search is over; as many random candidates are about to be scored.
+
+    Attributes:
+        candidates: How many.
+    """
+
+    candidates: int
+
+
+@dataclass(frozen=True)
 class Concluding:
     """The search is over; winner, parents, base and uniform merge are about to be scored.
 
@@ -104,7 +115,15 @@ class Finished:
     summary: Mapping[str, object]
 
 
-Event = Started | GenerationStarted | CandidateDone | GenerationSealed | Concluding | Finished
+Event = (
+    Started
+    | GenerationStarted
+    | CandidateDone
+    | GenerationSealed
+    | ControlStarted
+    | Concluding
+    | Finished
+)
 
 
 class Observer:

@@ -24,7 +24,7 @@ from evomerge_compiler.errors import (
 )
 from evomerge_compiler.evaluation.presets import warn_of_benchmarks
 from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
-from evomerge_compiler.events import Concluding, Finished, Observer
+from evomerge_compiler.events import Concluding, ControlStarted, Event, Finished, Observer
 from evomerge_compiler.evolution import Evolution, best_id
 from evomerge_compiler.executors.base import Executor
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
@@ -162,17 +162,21 @@ def search(
     assert recipe.search is not None
     if generations is None:
         generations = recipe.search.generations
+
+    def tell(event: Event) -> None:
+        for watcher in watchers:
+            watcher.notice(event)
+
     ending = Evolution(recipe, folder, executor, watchers).run(generations)
     final = None
     if generations > 0:
-        for watcher in watchers:
-            watcher.notice(Concluding(len(recipe.all_models)))
         control = None
         if recipe.search.control:
+            tell(ControlStarted(ending.n_candidates))
             control = run_control(recipe, folder, executor, ending)
+        tell(Concluding(len(recipe.all_models)))
         final = conclude(recipe, folder, executor, ending, control, evaluation)
-    for watcher in watchers:
-        watcher.notice(Finished(ending.reason, best_id(ending), final or {}))
+    tell(Finished(ending.reason, best_id(ending), final or {}))
     return Result(folder, ending, final)
 
 

@@ -16,13 +16,14 @@ from simulated_run import QUICKSTART, ROOT, digest, evolve
 
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler import yamlio
-from evomerge_compiler.candidate import CandidateId, Lineage, Proposal
+from evomerge_compiler.candidate import CandidateId, Fitness, Lineage, Outcome, Proposal, Scores
 from evomerge_compiler.errors import EXIT_RUN_DAMAGED, EvomergeError, RunDamaged
 from evomerge_compiler.events import CandidateDone, Event, GenerationSealed, Observer
 from evomerge_compiler.evolution import arrange
 from evomerge_compiler.executors.simulated import Landscape
 from evomerge_compiler.genome import Genome
-from evomerge_compiler.history import on_plateau
+from evomerge_compiler.history import History, on_plateau
+from evomerge_compiler.recipe_schema import SearchSpec
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.run_folder.fork import fork
 
@@ -323,6 +324,34 @@ def test_equal_candidates_are_scored_once(tmp_path: Path) -> None:
     assert len(done) == 16
     assert sum(not e.reused for e in done) == 2
     assert ending.n_reused == 14
+
+
+def test_a_search_of_several_objectives_goes_on_while_one_of_them_gains() -> None:
+    search = SearchSpec.model_validate(
+        {"objectives": ["mean", "tokens"], "plateau": {"patience": 1, "threshold": 0.01}}
+    )
+    history, seen = History(search), []
+    for number, objectives in enumerate([(0.5, -9.0), (0.5, -5.0), (0.5, -5.0)]):
+        scores = Scores({}, str(number))
+        fitness = Fitness(objectives)
+        history.add([Outcome(CandidateId(number, 0), Genome({}), fitness, scores=scores)])
+        seen.append(history.on_plateau())
+    assert seen == [False, False, True]
+    assert history.ending("plateau").front == (history.best,)
+
+
+def test_finalists_are_told_apart_by_what_was_scored() -> None:
+    history = History(SearchSpec(finalists=3))
+    for number, (value, key) in enumerate(
+        [(0.50, "a"), (0.50, "a"), (0.49, "b"), (0.47, "c"), (0.505, "d")]
+    ):
+        fitness = Fitness((value,), 0.02, violation=0.1 if key == "d" else 0.0)
+        outcome = Outcome(CandidateId(number, 0), Genome({}), fitness, scores=Scores({}, key))
+        history.add([outcome])
+    found = [str(outcome.id) for outcome in history.finalists()]
+    # 003/c00 is more than a standard error below, 001/c00 the same merge, 004/c00 infeasible.
+    assert found == ["000/c00", "002/c00"]
+    assert history.n_infeasible == 1
 
 
 def test_stop_rules() -> None:

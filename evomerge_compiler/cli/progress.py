@@ -12,6 +12,7 @@ import click
 from evomerge_compiler.events import (
     CandidateDone,
     Concluding,
+    ControlStarted,
     Event,
     Finished,
     GenerationSealed,
@@ -98,7 +99,7 @@ class BarProgress(Observer):
             self.best = f"best {event.best.id} {event.best.fitness.value:.4f}"
             if self.task is not None:
                 self.progress.update(self.task, best=self.best)
-        elif isinstance(event, (Started, Concluding)):
+        elif isinstance(event, (Started, ControlStarted, Concluding)):
             self.progress.console.print(describe(event), highlight=False, markup=False)
 
 
@@ -119,6 +120,8 @@ def describe(event: Event) -> str:
     if isinstance(event, Started):
         again = f", {event.sealed} of them done" if event.sealed else ""
         return f"{event.recipe.name}: {event.generations} generations{again}, in {event.folder}"
+    if isinstance(event, ControlStarted):
+        return f"control arm: {event.candidates} random candidates"
     if isinstance(event, Concluding):
         return f"scoring winner, uniform merge and {event.models} models on held-out items"
     if isinstance(event, GenerationStarted) and event.n_done:
@@ -170,6 +173,8 @@ def as_data(event: Event) -> dict[str, object]:
         }
     if isinstance(event, GenerationSealed):
         return {"event": kind, "replayed": event.replayed, **generation_metrics(event)}
+    if isinstance(event, ControlStarted):
+        return {"event": kind, "candidates": event.candidates}
     if isinstance(event, Concluding):
         return {"event": kind, "models": event.models}
     assert isinstance(event, Finished)
