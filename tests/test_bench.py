@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from evomerge_compiler.bench.figures import Figure, at_least, at_most, figure, r
 from evomerge_compiler.bench.random_models import Shape, write_family
 from evomerge_compiler.bench.stopwatch import Stopwatch
 from evomerge_compiler.errors import EvomergeError
+from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.process_pool import WorkerPool
 
 TINY = Shape(layers=2, hidden=32, inner=48, heads=4, kv_heads=2, vocabulary=300)
@@ -112,24 +114,38 @@ def test_a_wrapped_method_that_was_inherited_is_inherited_again() -> None:
 
 
 def hold(n_bytes: int) -> int:
-    """Fills memory; runs in a worker."""
-    return len(b"1" * n_bytes)
+    """Fills memory for long enough to be seen on a busy machine; runs in a worker."""
+    held = b"1" * n_bytes
+    time.sleep(1)
+    return len(held)
 
 
 def test_memory_and_processor_time_of_children_are_seen() -> None:
     others = set(usage.descendants(os.getpid()))  # of tests before, such as the sandbox
     before = usage.cpu_seconds()
-    with usage.watched_memory(ignore=others) as peak, WorkerPool(1) as pool:
+    with usage.watched_memory(usage.started_from_now()) as peak, WorkerPool(1) as pool:
         assert pool.submit(hold, 100_000_000).result() == 100_000_000
         pool.submit(sum, range(20_000_000)).result()
         spent = usage.cpu_seconds() - before
         started = usage.descendants(os.getpid())
-        with usage.watched_memory(ignore=started) as ignored:
+        with usage.watched_memory(usage.started_from_now()) as later:
             pool.submit(hold, 100_000_000).result()
     assert spent > 0
     assert 100_000_000 <= peak.n_bytes < 300_000_000
-    assert started and ignored.n_bytes == 0
-    assert not any(usage.private_bytes(pid) for pid in set(started) - others)
+    assert started and later.n_bytes == 0  # it was there before
+    assert not any(usage.private_bytes(pid) for pid in started)
+
+
+def test_the_memory_of_each_side_of_a_merge_is_its_own(tmp_path: Path) -> None:
+    models = write_family(tmp_path / "models", TINY, ("one", "two"))
+    genome = {"weight": {"one": 0.6, "two": 0.4}}
+    plan = merge_sides.compile_merge(tmp_path, "linear", models, genome, None)
+    options = MergeOptions(cuda=False, offline=True)
+    with merge_sides.InMemory(tmp_path / "work", options, 1, "cpu") as memory:
+        before = memory.merge(plan).peak_bytes
+        with WorkerPool(1) as other:
+            assert other.submit(hold, 4 * before).result()
+        assert before <= memory.merge(plan).peak_bytes < 2 * before
 
 
 def test_random_models_are_made_of_their_base(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.bench.commands import seconds, thread_counts, tools_environment
-from evomerge_compiler.bench.usage import descendants, watched_memory
+from evomerge_compiler.bench.usage import started_from_now, watched_memory
 from evomerge_compiler.compiler import MergePlan, compile_recipe
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation.spec import EvaluationPlan
@@ -89,7 +89,7 @@ class Command:
         references = {alias: str(model.folder) for alias, model in plan.models.items()}
         (self.folder / "mergekit.yaml").write_text(plan.written(references), "utf-8")
         argv = [*plan.command().split(), *(["--cuda"] if self.options.cuda else [])]
-        with watched_memory(ignore=descendants(os.getpid())) as peak:
+        with watched_memory(started_from_now()) as peak:
             took = seconds(argv, self.folder, tools_environment(self.threads))
         found = check_finite(self.folder / "OUT")
         shutil.rmtree(self.folder)
@@ -108,10 +108,10 @@ class InMemory:
 
     def __init__(self, work: Path, options: MergeOptions, threads: int, device: str) -> None:
         self._stack = ExitStack()
-        watched = watched_memory(ignore=descendants(os.getpid()))
-        self._peak = self._stack.enter_context(watched)
         environment = worker_environment(offline=True) | thread_counts(threads)
         self._pool = self._stack.enter_context(WorkerPool(1, environment=environment))
+        pid = self._pool.submit(os.getpid).result()
+        self._peak = self._stack.enter_context(watched_memory(lambda: [pid]))
         self._pool.submit(prepare, work, options, device).result()
 
     def merge(self, plan: MergePlan, *, afresh: bool = False) -> Merged:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +77,11 @@ class Peak:
 
 
 @contextmanager
-def watched_memory(ignore: Collection[int] = ()) -> Iterator[Peak]:
-    """Watches the private memory of the processes that this one starts.
+def watched_memory(pids: Callable[[], Iterable[int]]) -> Iterator[Peak]:
+    """Watches the private memory of processes.
 
     Args:
-        ignore: Processes that do not count.
+        pids: Says which, again and again.
 
     Yields:
         The peak of the largest of them, growing while the block runs.
@@ -91,7 +91,7 @@ def watched_memory(ignore: Collection[int] = ()) -> Iterator[Peak]:
 
     def watch() -> None:
         while not over.wait(_PERIOD_S):
-            for pid in set(descendants(os.getpid())).difference(ignore):
+            for pid in pids():
                 peak.n_bytes = max(peak.n_bytes, private_bytes(pid))
 
     thread = threading.Thread(target=watch, name="memory", daemon=True)
@@ -101,3 +101,9 @@ def watched_memory(ignore: Collection[int] = ()) -> Iterator[Peak]:
     finally:
         over.set()
         thread.join()
+
+
+def started_from_now() -> Callable[[], set[int]]:
+    """Says which processes this one has started since, and which these have started."""
+    before = set(descendants(os.getpid()))
+    return lambda: set(descendants(os.getpid())) - before
