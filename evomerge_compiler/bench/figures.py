@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,12 +45,12 @@ class Figure:
 
     Attributes:
         name: What was measured.
-        value: The median.
-        low: The smallest.
-        high: The largest.
-        unit: ``s``, ``ms``, ``candidates/min``, ``times``, ``GB``, ``GB/s``.
-        n: Rounds.
-        sides: Of a ratio: what is divided, and by what.
+        value: The median; for searches the mean over seeds.
+        low: The smallest; for searches the lower end of the mean's 95 % interval.
+        high: The largest, or the upper end.
+        unit: ``s``, ``ms``, ``candidates/min``, ``times``, ``GB``, ``GB/s``, ``held-out score``.
+        n: Rounds, or seeds.
+        sides: Of a ratio: what is divided, and by what; of a lead: what leads, and before what.
         bound: What it is meant to be, or None.
         note: What else a reader must know.
         suite: The suite that it belongs to.
@@ -122,3 +123,43 @@ def ratio(
         name or f"{sides[0]} / {sides[1]}", median, min(values), max(values), "times",
         len(values), sides=sides, bound=bound, note=note,
     )  # fmt: skip
+
+
+def mean(
+    name: str, values: Sequence[float], unit: str, *,
+    sides: tuple[str, str] | None = None, note: str = "",
+) -> Figure:  # fmt: skip
+    """The mean over seeds with its 95 % interval, Student's; one value is its own interval.
+
+    Source: Student, The probable error of a mean, Biometrika 6, 1908.
+    """
+    centre, reach = statistics.mean(values), 0.0
+    if len(values) > 1:
+        from scipy import stats
+
+        stderr = statistics.stdev(values) / math.sqrt(len(values))
+        reach = float(stats.t.ppf(0.975, len(values) - 1)) * stderr
+    return Figure(
+        name, centre, centre - reach, centre + reach, unit, len(values), sides=sides, note=note
+    )
+
+
+def lead(
+    sides: tuple[str, str],
+    over: Sequence[float],
+    under: Sequence[float],
+    unit: str,
+    *,
+    stage: str = "",
+) -> Figure:
+    """How much one side is ahead of another, seed by seed.
+
+    Args:
+        sides: What they are called.
+        over: ``(n_seeds,)`` of the first side.
+        under: ``(n_seeds,)`` of the second, with the same seeds.
+        unit: Of both.
+        stage: Comes before the name.
+    """
+    values = [a - b for a, b in zip(over, under, strict=True)]
+    return mean(f"{stage}{sides[0]} - {sides[1]}", values, unit, sides=sides)

@@ -94,6 +94,8 @@ def write(path: Path, figures: Sequence[Figure], described: Mapping[str, str]) -
         rows = [figure for figure in figures if figure.suite == name]
         if rows:
             parts.append(f"\n## {name}: {suite.summary}\n\n")
+            if suite.reading:
+                parts.append(f"{suite.reading}\n\n")
             parts.append(_line(COLUMNS) + _line(["---"] * len(COLUMNS)))
             parts += [_line(row(figure)) for figure in rows]
     write_atomic(path, "".join(parts))

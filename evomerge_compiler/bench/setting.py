@@ -19,12 +19,19 @@ class Setting:
         quick: Tiny sizes, which show that everything works and measure nothing.
         layers: Layers of the large models; None takes those of Qwen2-1.5B where the disk allows.
         device: ``cpu`` or ``cuda``.
+        cache: Where suites of hours keep their scores, so that they go on when called again; None
+            keeps nothing.
+        seeds: Of suites that search; None takes each suite's own number.
+        jobs: Workers of suites that search; all others have one.
     """
 
     work: Path
     quick: bool = False
     layers: int | None = None
     device: str = "cpu"
+    cache: Path | None = None
+    seeds: int | None = None
+    jobs: int = 1
 
     def size(self, full: T, quick: T) -> T:
         """The one or the other."""

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 )
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False),
               help="Where models and runs are made and removed; 20 GB for merges.")  # fmt: skip
+@click.option("--cache", type=click.Path(path_type=Path, file_okay=False),
+              help="Where suites of hours keep scores; the same call goes on.")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(min=1),
+              help="Of suites that search; each has its own number.")  # fmt: skip
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Workers of suites that search.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
               help="Also write the table as a page of Markdown.")  # fmt: skip
 @json_option
@@ -37,10 +43,13 @@ def command(
     quick: bool,
     layers: int | None,
     work: Path | None,
+    cache: Path | None,
+    seeds: int | None,
+    jobs: int,
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure this machine: all suites, or those named.
+    """Measure this machine: all suites but those that take hours, or those named.
 
     The two sides of a ratio take turns in the same run. Nothing else should run meanwhile.
     """
@@ -49,8 +58,9 @@ def command(
 
     names = bench.chosen(suites)
     if list_only:
+        listed = names if suites else list(bench.SUITES)
         rows = [(name, f"{bench.SUITES[name].minutes:g}", bench.SUITES[name].summary)
-                for name in names]  # fmt: skip
+                for name in listed]  # fmt: skip
         click.echo(table(("suite", "minutes", "what"), rows))
         return
     if not quick:
@@ -59,7 +69,8 @@ def command(
     machine = page.machine()
     figures: list[Figure] = []
     with _folder(work) as folder:
-        for figure in bench.run(names, bench.Setting(folder, quick, layers, bench.device())):
+        setting = bench.Setting(folder, quick, layers, bench.device(), cache, seeds, jobs)
+        for figure in bench.run(names, setting):
             value = f"{page.number(figure.value)} {figure.unit}"
             click.echo(f"{figure.suite}: {figure.name}: {value}", err=True)
             figures.append(figure)
@@ -69,7 +80,8 @@ def command(
         print_json({"machine": machine, "figures": [figure.plain() for figure in figures]})
         return
     for name in names:
-        click.echo(f"\n{name}: {bench.SUITES[name].summary}")
+        suite = bench.SUITES[name]
+        click.echo("\n" + "\n".join(filter(None, (f"{name}: {suite.summary}", suite.reading))))
         rows_of = [page.row(figure) for figure in figures if figure.suite == name]
         click.echo(table(page.COLUMNS, rows_of))
 
