@@ -87,8 +87,10 @@ def test_equal_merges_cost_a_strategy_nothing_and_fmin2_their_price(
     assert (free.n_paid, dear.n_paid, len(executor.labels)) == (1, 3, 1)
 
 
-def test_a_point_without_a_score_ends_fmin2_and_no_strategy(lab: Lab, tmp_path: Path) -> None:
-    with kept(tmp_path / "..", Counting()) as scores:
+def test_a_point_without_a_score_ends_fmin2_and_no_strategy(
+    lab: Lab, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with kept(tmp_path_factory.mktemp("whole"), Counting()) as scores:
         whole = Ledger(lab, scores, repeats_cost=True)
         fmin2(lab.recipe.space, whole, seed=1)
     third = whole.history[2][1]
