@@ -18,6 +18,7 @@ LAYERS = [
         "errors",
         "yamlio",
         "assets",
+        "gpus",
         "processes",
         "process_pool",
         "process_supervisor",
@@ -25,6 +26,7 @@ LAYERS = [
     {
         "recipe",
         "recipe_errors",
+        "recipe_phases",
         "recipe_schema",
         "genome",
         "gene_spec",

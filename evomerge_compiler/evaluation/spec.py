@@ -36,7 +36,9 @@ OWN_PREFIX = "evomerge_"  # tasks of this name are shipped ones, never lm-eval's
 
 _SCRIPT_SUFFIXES = task_index.HASHED_SUFFIXES | {".sh", ".pl", ".rb", ".js", ".R"}
 # They say where and how fast, and nothing about what is asked.
-_NOT_IN_KEY = frozenset(("include_paths", "device", "offline", "timeout_s", "unsafe_code"))
+_NOT_IN_KEY = frozenset(
+    ("include_paths", "device", "gpu_workers", "offline", "timeout_s", "unsafe_code")
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class EvaluationPlan:
         max_length: Context length in tokens, None for the model's own.
         dtype: Type of the weights. ``auto`` is the model's own, but float32 on a CPU.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        gpu_workers: Workers that have the GPU in common.
         offline: No model or task needs the network.
         trust_remote_code: Models may bring their own Python.
         unsafe_code: Generated code runs without the sandbox.
@@ -116,6 +119,7 @@ class EvaluationPlan:
     max_length: int | None = None
     dtype: str = "auto"
     device: str = "auto"
+    gpu_workers: int = 1
     offline: bool = True
     trust_remote_code: bool = False
     unsafe_code: bool = False

@@ -1,8 +1,8 @@
 """Executor ``cli``: worker processes on this machine that merge by running ``mergekit-yaml``.
 
-Every worker has one torch thread and keeps an evaluation session. A candidate's weights are
-removed as soon as it is scored: they can be made again from its recipe. Stages stay, below a
-limit, for other candidates that share them.
+Every worker has one torch thread, a GPU of its own where there are some, and keeps an evaluation
+session. A candidate's weights are removed as soon as it is scored: they can be made again from its
+recipe. Stages stay, below a limit, for other candidates that share them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from evomerge_compiler.compiler import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
 from evomerge_compiler.executors.base import Executor, Job, JobResult, Split
+from evomerge_compiler.executors.placement import Placement, place, placed, tell
 from evomerge_compiler.executors.pool import Step, Work, drive
-from evomerge_compiler.merging.options import MergeOptions, gpu_available
+from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.merging.sources import materialise
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.process_pool import WorkerPool
@@ -65,12 +66,13 @@ class LocalExecutor(Executor):
         self.settings = settings
         self._pool: WorkerPool | None = None
         self._folders: dict[str, Path] = {}
+        self._placement: Placement | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, JobResult]]:
         """See :class:`~evomerge_compiler.executors.base.Executor`."""
         if self._pool is None:
-            environment = worker_environment(offline=self.evaluation.offline)
-            self._pool = WorkerPool(self.settings.n_workers, environment=environment)
+            self._pool = self._workers()
+            tell(self.placement, self.settings.n_workers)
         yield from drive(
             jobs,
             self._work,
@@ -89,6 +91,26 @@ class LocalExecutor(Executor):
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+
+    @property
+    def placement(self) -> Placement:
+        """Where its workers compute; looked up when the first of them is needed."""
+        if self._placement is None:
+            self._placement = place(self.evaluation.device, self.settings.merge)
+        return self._placement
+
+    def _workers(self) -> WorkerPool:
+        return WorkerPool(
+            self.settings.n_workers,
+            environment=worker_environment(offline=self.evaluation.offline),
+            own=self.placement.environment,
+        )
+
+    def _placed(self) -> tuple[EvaluationPlan, MergeOptions]:
+        """Evaluation and merge as a worker is told of them."""
+        settings = self.settings
+        merge = replace(settings.merge, timeout_s=settings.timeout_s, offline=settings.offline)
+        return placed(self.evaluation, merge, self.placement, settings.n_workers)
 
     # -- one job ------------------------------------------------------------------------------
 
@@ -124,18 +146,13 @@ class LocalExecutor(Executor):
         return Step("merge", worker.merge_plan, args, kill_s)
 
     def _merge_options(self) -> MergeOptions:
-        settings = self.settings
-        options = replace(settings.merge, timeout_s=settings.timeout_s, offline=settings.offline)
-        if options.cuda is None and options.device is None:
-            # Asked here, once: a worker would have to ask again after each restart.
-            options = replace(options, cuda=gpu_available())
-        return options
+        return self._placed()[1]
 
     def _sources(self, plan: MergePlan) -> dict[str, Path]:
         return {alias: self._folder(model) for alias, model in plan.models.items()}
 
     def _evaluate(self, folder: Path, job: Job) -> Step:
-        args = (self.evaluation, folder, job.splits, identity(job))
+        args = (self._placed()[0], folder, job.splits, identity(job))
         return Step("evaluate", worker.score_model, args, self.settings.timeout_s)
 
     def _folder(self, model: SourceModel) -> Path:

@@ -47,7 +47,7 @@ class WarmExecutor(LocalExecutor):
         args = (
             job.plan,
             self._sources(job.plan),
-            self.evaluation,
+            self._placed()[0],
             job.splits,
             self.settings.work,
             self._merge_options(),

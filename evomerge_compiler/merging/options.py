@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from evomerge_compiler import gpus
 from evomerge_compiler.processes import run_command
 
 PROGRAM = "mergekit-yaml"
@@ -91,14 +91,7 @@ def gpu_available() -> bool:
     The driver is asked first: where it knows no GPU, torch need not be asked. Torch answers in a
     process of its own, since it may know no CUDA at all, and takes seconds to import.
     """
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return False
-    if count.value == 0:
+    if not gpus.visible():
         return False
     program = "import sys, torch; sys.exit(not torch.cuda.is_available())"
     return run_command([sys.executable, "-c", program]).returncode == 0
