@@ -52,7 +52,8 @@ SUITES = {
     "strategies": Suite(
         "what every strategy finds with 200 merges of the quickstart recipe",
         240,
-        reading="Means over seeds, with the ends of their 95 % intervals as low and high.",
+        reading="Means over seeds, all on the same held-out items; low and high are the ends of "
+        "95 % intervals over seeds.",
         by_name=True,
     ),
 }
