@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evomerge_compiler import baselines, guards
+from evomerge_compiler import baselines, guards, racing
 from evomerge_compiler import fitness as fit
 from evomerge_compiler.baselines import SPLITS, Contender, uniform_plan
 from evomerge_compiler.candidate import CandidateId, Outcome, Scores
@@ -29,6 +29,7 @@ from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evaluation.statistics import PairedDifference, compare, holm
+from evomerge_compiler.evaluation.transfer import transfer_table
 from evomerge_compiler.executors.base import Executor, Job, Split
 from evomerge_compiler.history import Ending
 from evomerge_compiler.recipe import Recipe
@@ -83,13 +84,16 @@ def conclude(
         EvomergeError: A source model cannot be scored at all.
     """
     contenders, failed = _contenders(recipe, ending, control)
-    folder.keep_baselines({contender.name for contender in contenders})
-    held, not_scored = baselines.score(folder, executor, contenders)
+    every = [*contenders, *racing.audited(recipe, ending)]
+    folder.keep_baselines({contender.name for contender in every})
+    held, not_scored = baselines.score(folder, executor, every)
     table = _Table(recipe, ending, control, held)
     final = table.final()
     if failed | not_scored:
         final["not_scored"] = failed | not_scored
     scored = [c for c in contenders if c.name in held]
+    if recipe.evaluation is not None and recipe.evaluation.racing is not None:
+        final["racing"] = racing.findings(recipe, ending, held)
     shared = None
     if evaluation is not None:
         before = (folder.final() or {}).get("guards", {}).get("overlap")
@@ -104,7 +108,7 @@ def conclude(
 def _contenders(
     recipe: Recipe, ending: Ending, control: Control | None
 ) -> tuple[list[Contender], dict[str, str]]:
-    """Base, parents, uniform merge, control and finalists.
+    """Base, parents, uniform merge, control, finalists, and more of the front.
 
     Returns:
         The contenders, and those that there cannot be with the reason.
@@ -117,7 +121,8 @@ def _contenders(
         without[UNIFORM] = f"invalid: {error.message}"
     if control is not None and control.best is not None:
         out.append(_held_out(recipe, CONTROL, control.best))
-    out += [_held_out(recipe, _name(o.id), o) for o in ending.finalists]
+    tested = {o.id: o for o in (*ending.finalists, *ending.spread)}
+    out += [_held_out(recipe, _name(id), outcome) for id, outcome in tested.items()]
     return out, without
 
 
@@ -186,6 +191,12 @@ class _Table:
             (o, _both(o, scored[_name(o.id)])) for o in ending.finalists if _name(o.id) in scored
         ]
         self.others = list(self.models)
+        # What is measured on held-out items, besides the knee, which is a finalist.
+        self.spread: dict[str, BothSplits] = {
+            str(o.id): _both(o, scored[_name(o.id)])
+            for o in ending.spread
+            if _name(o.id) in scored
+        }
         self.winner = self._choose()
         for outcome, splits in self.finalists:
             if outcome is self.winner:
@@ -230,6 +241,9 @@ class _Table:
                 for o, splits in self.finalists
             ],
         }
+        transfer = transfer_table({**self.models, **self.spread}, self.recipe.models)
+        if transfer:
+            out["transfer"] = transfer
         if self.control is not None:
             best = self.control.best
             out["control"] = {
@@ -259,7 +273,13 @@ class _Table:
     def _point(self, outcome: Outcome) -> dict[str, object]:
         assert outcome.fitness is not None
         values = zip(self.search.objectives, outcome.fitness.objectives, strict=True)
-        return {"id": str(outcome.id), "knee": outcome is self.ending.best, **dict(values)}
+        point = {"id": str(outcome.id), "knee": outcome is self.ending.best, **dict(values)}
+        measured = self.models.get(WINNER) if outcome is self.winner else None
+        splits = measured or self.spread.get(str(outcome.id))
+        if splits is not None:
+            held = fit.fitness(splits["held_out"], self.shares, self.search.objectives)
+            point["held_out"] = dict(zip(self.search.objectives, held.objectives, strict=True))
+        return point
 
     def _constraints(self) -> list[dict[str, object]]:
         """Each constraint with its bound and the winner's score, on both splits."""

@@ -6,9 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evomerge_compiler import fitness as fit
+from evomerge_compiler import recipe_phases
 from evomerge_compiler.candidate import Fitness, Outcome, Scores
 from evomerge_compiler.recipe_schema import SearchSpec
 from evomerge_compiler.strategies.base import feasible_of, merit
+
+
+@dataclass(frozen=True)
+class ItemCount:
+    """Items that candidates were asked.
+
+    Attributes:
+        asked: Over all candidates that were scored here, equal merges once.
+        of: What they come to where every candidate is asked everything.
+    """
+
+    asked: int = 0
+    of: int = 0
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,9 @@ class Ending:
         n_infeasible: Scored candidates that break a constraint.
         finalists: Those that are tested on held-out items, best first.
         front: Of several objectives what nothing beats; else empty.
+        dropped: Those that a race ended, equal merges once; their fitness is an estimate.
+        items: What was asked.
+        spread: Of the front, those that are measured on held-out items beside the knee.
     """
 
     reason: str
@@ -35,6 +52,9 @@ class Ending:
     n_infeasible: int = 0
     finalists: tuple[Outcome, ...] = ()
     front: tuple[Outcome, ...] = ()
+    dropped: tuple[Outcome, ...] = ()
+    items: ItemCount = ItemCount()
+    spread: tuple[Outcome, ...] = ()
 
 
 @dataclass
@@ -47,6 +67,10 @@ class History:
         front: Of several objectives what nothing beats so far; else empty.
         best_so_far: After each generation, the best value of each objective, feasible ones only.
         known: Scores by eval key: an equal candidate is never scored twice.
+        leaders: The best few that were asked everything, of equal merges the first.
+        answers: Scores with per-item results by eval key, of all that were asked everything here.
+        dropped: Outcomes by eval key, of all that a race ended.
+        items: What was asked.
     """
 
     search: SearchSpec
@@ -58,8 +82,10 @@ class History:
     n_reused: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     known: dict[str, tuple[Scores, Fitness]] = field(default_factory=dict)
-    # The best few, of equal merges the first.
-    _leaders: list[Outcome] = field(default_factory=list)
+    leaders: list[Outcome] = field(default_factory=list)
+    answers: dict[str, Scores] = field(default_factory=dict)
+    dropped: dict[str, Outcome] = field(default_factory=dict)
+    items: ItemCount = ItemCount()
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Takes in a generation."""
@@ -71,13 +97,15 @@ class History:
             if outcome.fitness is not None:
                 self.n_infeasible += not outcome.fitness.feasible
             self.know(outcome.scores, outcome.fitness)
-        feasible = feasible_of(outcomes)
-        self._leaders = self._best_of([*self._leaders, *feasible])
+            self._count(outcome)
+        # An estimate is never the best of anything.
+        feasible = [outcome for outcome in feasible_of(outcomes) if outcome.complete]
+        self.leaders = self._best_of([*self.leaders, *feasible])
         if len(self.search.objectives) > 1:
             self.front = fit.front([*self.front, *feasible])
             self.best = fit.knee(self.front)
-        elif self._leaders:
-            self.best = self._leaders[0]
+        elif self.leaders:
+            self.best = self.leaders[0]
         rows = [o.fitness.objectives for o in feasible if o.fitness is not None]
         if self.best_so_far and self.best_so_far[-1] is not None:
             rows.append(self.best_so_far[-1])
@@ -87,6 +115,22 @@ class History:
         """Keeps scores for equal candidates to come."""
         if scores is not None and value is not None:
             self.known[scores.eval_key] = (scores, value)
+
+    def _count(self, outcome: Outcome) -> None:
+        """Keeps account of what was asked; an equal merge is asked nothing again."""
+        scores = outcome.scores
+        if scores is None or scores.told:
+            return
+        if scores.eval_key in self.answers or scores.eval_key in self.dropped:
+            return
+        asked = of = sum(score.n for score in scores.domains.values())
+        if scores.race is not None:
+            asked, of = scores.race.seen, scores.race.of
+        self.items = ItemCount(self.items.asked + asked, self.items.of + of)
+        if scores.complete:
+            self.answers[scores.eval_key] = scores
+        else:
+            self.dropped[scores.eval_key] = outcome
 
     def _best_of(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """The best few; earlier ones go before later ones of the same merit."""
@@ -106,14 +150,27 @@ class History:
         assert self.best.fitness is not None
         least = self.best.fitness.value - (self.best.fitness.stderr or 0.0)
         return [
-            o for o in self._leaders if o is self.best or (o.fitness and o.fitness.value >= least)
+            o for o in self.leaders if o is self.best or (o.fitness and o.fitness.value >= least)
         ]
 
+    def spread(self) -> list[Outcome]:
+        """Of the front as many as there may be finalists, the knee not counted: its two ends, and
+        what lies between them in even steps. A front is the best of many in each of its points,
+        so each looks better on search items than it is.
+        """
+        rest = [outcome for outcome in self.front if outcome is not self.best]
+        room = min(self.search.finalists - 1, len(rest))
+        if room <= 1:
+            return rest[:room]
+        return [rest[round(step * (len(rest) - 1) / (room - 1))] for step in range(room)]
+
     def on_plateau(self) -> bool:
-        """Whether no objective gained enough of late."""
+        """Whether no objective gained enough of late; of several phases only the last counts."""
         plateau = self.search.plateau
+        # A phase begins with the best of the one before it.
+        first = max(0, *(start - 1 for start in (0, *recipe_phases.starts(self.search.phases))))
         columns = [
-            [None if row is None else row[index] for row in self.best_so_far]
+            [None if row is None else row[index] for row in self.best_so_far[first:]]
             for index in range(len(self.search.objectives))
         ]
         return all(on_plateau(column, plateau.patience, plateau.threshold) for column in columns)
@@ -129,6 +186,9 @@ class History:
             self.n_infeasible,
             tuple(self.finalists()),
             tuple(self.front),
+            dropped=tuple(self.dropped.values()),
+            items=self.items,
+            spread=tuple(self.spread()),
         )
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "show": "Show a run's candidates as a table.",
     "diff": "Compare two candidates: genes, merge and scores.",
     "why": "Compare a candidate with its parents: genes, scores, items that flipped.",
+    "transfer": "Compare merges with their parents: items lost and newly solved, lengths.",
     "lineage": "Show the ancestors of a candidate.",
     "report": "Write a run as one HTML file.",
     "ask": "Print the candidates that wait for scores, to score them with another tool.",

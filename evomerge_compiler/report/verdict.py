@@ -27,6 +27,8 @@ def final_text(recipe_name: str, final: Final, run: Path) -> str:
         blocks.append(f"{name} could not be scored: {why}")
     if final.get("front"):
         blocks.append(_front(final))
+    if "held_out" in final.get("transfer", {}):
+        blocks.append(_transfer(final))
     blocks.append("\n".join([*_findings(final), *_paths(final, run), _verdict(final)]))
     return "\n\n".join(blocks)
 
@@ -87,10 +89,35 @@ def _value(score: Final) -> str:
 
 def _front(final: Final) -> str:
     objectives = final["objectives"]
-    lines = [["the front, on search items", *objectives, ""]]
+    header = [*objectives, *(f"{name} held out" for name in objectives)]
+    lines = [["the front", *header, ""]]
     for point in final["front"]:
+        held = point.get("held_out", {})
         values = [f"{point[name]:.3f}" for name in objectives]
+        values += [f"{held[name]:.3f}" if held else "-" for name in objectives]
         lines.append([point["id"], *values, "knee" if point["knee"] else ""])
+    return _columns(lines)
+
+
+def _transfer(final: Final) -> str:
+    """Answers' lengths, and what became of what the parents have right, on held-out items."""
+    table = final["transfer"]
+    slow = table["slow"]
+    header = ["what is kept of the parents (held-out items)", "lost", "of", "rate", "new"]
+    if slow is not None:
+        header += ["tokens", "p10", "p50", "p90", "max", f"against {slow}"]
+    lines = [header]
+    for name, row in table["held_out"].items():
+        rate = row.get("rate")
+        shares = [str(row.get(key, "-")) for key in ("lost", "solvable")]
+        shares += ["-" if rate is None else f"{rate:.1%}", str(row.get("new", "-"))]
+        said = row.get("tokens")
+        if slow is not None:
+            change = row.get("length_change")
+            shares += [f"{said['mean']:.1f}"] if said else ["-"]
+            shares += [str(said[key]) if said else "-" for key in ("p10", "p50", "p90", "max")]
+            shares += ["-" if change is None else f"{change:+.1%}"]
+        lines.append([_title(name, final), *shares])
     return _columns(lines)
 
 
@@ -124,6 +151,8 @@ def _findings(final: Final) -> Iterator[str]:
             f"search items and {optimism['held_out']:.3f} on held-out ones, a gap of "
             f"{optimism['gap']:+.3f}{beside}."
         )
+    if "racing" in final:
+        yield from _racing(final["racing"])
     for row in final.get("constraints", ()):
         held = row.get("held_out")
         if held and held["value"] < held["bound"]:
@@ -133,6 +162,21 @@ def _findings(final: Final) -> Iterator[str]:
             )
     for warning in final["guards"]["warnings"]:
         yield f"Beware: {warning}."
+
+
+def _racing(racing: Final) -> Iterator[str]:
+    yield (
+        f"Racing: {racing['items']} of {racing['of']} items asked ({racing['share']:.0%}), "
+        f"{racing['dropped']} candidates dropped."
+    )
+    error = racing.get("error")
+    if error:
+        ahead = racing["wrongly_dropped"]
+        yield (
+            f"Estimates of {error['n']} dropped candidates, asked all items for this check "
+            f"({racing['audit_items']} items): off by {error['mean']:+.3f} on average, "
+            f"{error['largest']:.3f} at most; {ahead or 'none'} of them is better than the best."
+        )
 
 
 def _paths(final: Final, run: Path) -> Iterator[str]:

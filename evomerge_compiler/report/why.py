@@ -13,16 +13,16 @@ were right and became wrong.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evomerge_compiler import fitness as fit
 from evomerge_compiler.candidate import CandidateId, Scores, TaskItems
 from evomerge_compiler.compiler.mergekit_grammar import RANDOM_METHODS
-from evomerge_compiler.errors import EvomergeError, UsageError
-from evomerge_compiler.evaluation.items import AskedItem, AskedItems, asked_items
+from evomerge_compiler.errors import UsageError
+from evomerge_compiler.evaluation.items import AskedItem, AskedItems
 from evomerge_compiler.evaluation.statistics import paired_difference
-from evomerge_compiler.launch import Options, evaluation_of
+from evomerge_compiler.report.asked import look_up
 from evomerge_compiler.report.difference import changes_between, genes_of, merge_of
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 
@@ -382,7 +382,7 @@ def _with_texts(
     flipped = {d.domain for c in compared for d in c.domains if d.gained or d.lost}
     if not flipped or candidate.scores is None:
         return list(compared)
-    found, missing = _look_up(run, flipped)
+    found, missing = look_up(run, flipped)
     for domain, asked in list(found.items()):
         if asked.item_set != candidate.scores.items[domain].item_set:
             missing[domain] = "the task's items are no longer those that were scored"
@@ -391,19 +391,6 @@ def _with_texts(
         replace(c, domains=tuple(_texts_of(d, found, missing) for d in c.domains))
         for c in compared
     ]
-
-
-def _look_up(
-    run: RunFolder, domains: Collection[str]
-) -> tuple[dict[str, AskedItems], dict[str, str]]:
-    if "tasks" not in run.lock.resolved:
-        return {}, dict.fromkeys(domains, "simulated items have no text")
-    try:
-        # What was not fetched when it was scored is not fetched to be looked at.
-        plan = replace(evaluation_of(run.recipe, Options()), offline=True)
-        return asked_items(plan, domains)
-    except EvomergeError as error:
-        return {}, dict.fromkeys(domains, error.message)
 
 
 def _texts_of(
