@@ -495,6 +495,52 @@ def test_mergekit_multi_understands_composed_stages(
     assert [s.stage_key for s in alone.stages] == [s.stage_key for s in plan.stages[:3]]
 
 
+def test_a_recipe_draws_the_same_masks_alone_and_inside_another(
+    header_models: SimpleNamespace, tmp_path: Path
+) -> None:
+    write_recipe(tmp_path, models=abc(header_models), template="dare_linear", name="child.yaml")
+    path = write_recipe(
+        tmp_path, models={"child": "{path: child.yaml}", "a": header_models.a}, template="slerp"
+    )
+    alone, plan = compile_file(tmp_path / "child.yaml"), compile_file(path)
+    assert plan.seed_of(plan.stages[0]) == alone.random_seed != plan.random_seed
+    assert plan.stages[0].stage_key == alone.stages[0].stage_key
+    assert f"child.final {alone.random_seed}" in plan.written()
+
+
+def test_an_ancestor_of_both_parents_is_merged_once(
+    header_models: SimpleNamespace, tmp_path: Path
+) -> None:
+    write_recipe(tmp_path, models=abc(header_models), template="linear", name="g0.yaml")
+    write_recipe(tmp_path, models=abc(header_models), template="karcher", name="other.yaml")
+    for number in range(1, 12):
+        older = f"g{number - 2}.yaml" if number > 1 else "other.yaml"
+        parents = {"x": f"{{path: g{number - 1}.yaml}}", "y": f"{{path: {older}}}"}
+        write_recipe(tmp_path, models=parents, template="slerp", name=f"g{number}.yaml")
+    plan = compile_file(tmp_path / "g11.yaml")
+    assert len(plan.stages) == 13, "each of the files once, though 233 ways lead to them"
+    assert len({stage.stage_key for stage in plan.stages}) == 13
+
+
+def test_two_models_that_are_the_same_merge_stay_two(
+    header_models: SimpleNamespace, tmp_path: Path
+) -> None:
+    for name in ("one.yaml", "two.yaml"):
+        write_recipe(tmp_path, models=abc(header_models), template="linear", name=name)
+    both = {"x": "{path: one.yaml}", "y": "{path: two.yaml}"}
+    write_recipe(tmp_path, models=both, template="slerp", name="child.yaml")
+    path = write_recipe(
+        tmp_path,
+        models={"child": "{path: child.yaml}", "z": "{path: two.yaml}"},
+        template="slerp",
+    )
+    plan = compile_file(path)
+    assert [stage.inputs for stage in plan.stages[2:]] == [
+        ("child.x.final", "child.y.final"),
+        ("child.final", "child.x.final"),
+    ]
+
+
 def test_models_of_an_inner_recipe_are_found_from_outside_it(
     header_models: SimpleNamespace, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
@@ -105,7 +105,20 @@ def render_raw(recipe: Recipe, genome: Genome | None = None) -> str:
 # Models
 
 
-def gather(recipe: Recipe, _within: tuple[Path, ...] = ()) -> World:
+@dataclass(frozen=True)
+class _Composing:
+    """Where a compilation is among recipes that name recipes.
+
+    Attributes:
+        within: The files it is inside of, outermost first.
+        known: The plans of files that were compiled on the way: one may be named many times.
+    """
+
+    within: tuple[Path, ...] = ()
+    known: dict[Path, MergePlan] = field(default_factory=dict)
+
+
+def gather(recipe: Recipe, _composing: _Composing | None = None) -> World:
     """Locates and reads the headers of all models of a recipe; compiles those that are recipes.
 
     Raises:
@@ -115,10 +128,11 @@ def gather(recipe: Recipe, _within: tuple[Path, ...] = ()) -> World:
     plans: dict[str, MergePlan] = {}
     facts: dict[str, ModelFacts] = {}
     errors: list[EvomergeError] = []
+    composing = _composing or _Composing()
     for alias, spec in recipe.all_models.items():
         try:
             if spec.path.endswith(RECIPE_SUFFIXES):
-                plan = _composed(recipe, alias, spec, _within)
+                plan = _composed(recipe, spec, composing)
                 plans[alias] = plan
                 # Paths of an inner recipe are relative to its own folder.
                 inside = (recipe.folder / spec.path).resolve().parent
@@ -126,7 +140,7 @@ def gather(recipe: Recipe, _within: tuple[Path, ...] = ()) -> World:
                     f"{alias}.{name}": replace(model, spec=anywhere(model.spec, inside))
                     for name, model in plan.models.items()
                 }
-                facts[alias] = _result_facts(plan)
+                facts[alias] = result_facts(plan)
             else:
                 _check_reference(spec)
                 sources[alias] = source_model(alias, spec, recipe.folder)
@@ -167,11 +181,11 @@ def _check_reference(spec: ModelSpec) -> None:
         )
 
 
-def _composed(recipe: Recipe, alias: str, spec: ModelSpec, within: tuple[Path, ...]) -> MergePlan:
+def _composed(recipe: Recipe, spec: ModelSpec, composing: _Composing) -> MergePlan:
     """The plan of a model that is a recipe."""
     path = (recipe.folder / spec.path).resolve()
     here = Path(recipe.document.file).resolve()
-    chain = (*within, here)
+    chain = (*composing.within, here)
     if path in chain:
         names = " -> ".join(p.name for p in (*chain[chain.index(path) :], path))
         raise CompileError(
@@ -186,11 +200,15 @@ def _composed(recipe: Recipe, alias: str, spec: ModelSpec, within: tuple[Path, .
             "a model that is a recipe takes no lora, revision or facts",
             hint="give them to the models of that recipe",
         )
-    inner = recipes.load(path)
-    return compile_recipe(inner, world=gather(inner, chain))
+    if path not in composing.known:
+        inner = recipes.load(path)
+        world = gather(inner, replace(composing, within=chain))
+        composing.known[path] = compile_recipe(inner, world=world)
+    return composing.known[path]
 
 
-def _result_facts(plan: MergePlan) -> ModelFacts:
+def result_facts(plan: MergePlan) -> ModelFacts:
+    """What is known of a merge's result without merging."""
     donor = plan.models[plan.config_donor].facts
     tokenizer = plan.models[plan.tokenizer_donor].facts
     template = plan.chat_template_donor

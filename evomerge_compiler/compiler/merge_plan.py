@@ -10,7 +10,7 @@ from typing import Any
 
 from evomerge_compiler import yamlio
 from evomerge_compiler.compiler.donors import Donors
-from evomerge_compiler.compiler.merge_documents import FINAL, MergeDocument, alias_of
+from evomerge_compiler.compiler.merge_documents import FINAL, MergeDocument
 from evomerge_compiler.compiler.mergekit_grammar import Grammar
 from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.compiler.rendering import SOURCES
@@ -39,12 +39,15 @@ class Stage:
         document: Its mergekit configuration, without ``name``.
         inputs: ``models/src/<alias>`` and names of earlier stages.
         stage_key: Content key of its result.
+        random_seed: What ``--random-seed`` has to be for this stage, where it is not the plan's:
+            a recipe draws the same masks alone and inside another one.
     """
 
     name: str
     document: Mapping[str, object] = field(repr=False)
     inputs: tuple[str, ...]
     stage_key: str
+    random_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,10 @@ class MergePlan:
     n_layers: int
     depth_changed: bool
     notes: tuple[str, ...]
+
+    def seed_of(self, stage: Stage) -> int:
+        """What mergekit's ``--random-seed`` has to be for one stage."""
+        return self.random_seed if stage.random_seed is None else stage.random_seed
 
     def written(
         self, references: Mapping[str, str] | None = None, *, folder_hint: str = "."
@@ -200,18 +207,37 @@ def _floats(parameters: Any, floats: set[str]) -> dict[str, object]:
     return {name: convert(value) if name in floats else value for name, value in items}
 
 
-def renamed(stage: Stage, prefix: str) -> tuple[str, dict[str, object]]:
-    """A stage of another recipe's plan under names of its own: (name, document)."""
-    names: dict[str, object] = {}
-    for ref in (*stage.inputs, *_mentioned(stage.document)):
-        alias = alias_of(ref)
-        names[ref] = f"{prefix}.{ref}" if alias is None else f"{SOURCES}{prefix}.{alias}"
-    return f"{prefix}.{stage.name}", _substitute(stage.document, names)
+@dataclass(frozen=True)
+class Part:
+    """A stage before its plan is known.
+
+    Attributes:
+        name, document, inputs, random_seed: As in :class:`Stage`.
+        random: Whether its method draws random numbers.
+    """
+
+    name: str
+    document: dict[str, object]
+    inputs: tuple[str, ...]
+    random: bool
+    random_seed: int | None = None
 
 
-def _mentioned(document: Mapping[str, object]) -> list[str]:
+def renamed(document: Mapping[str, object], names: Mapping[str, str]) -> dict[str, object]:
+    """A document whose inputs have other names.
+
+    Args:
+        document: The document of a stage.
+        names: Reference to its new name; what is left out keeps its name.
+    """
+    changed: dict[str, object] = _substitute(document, names)
+    return changed
+
+
+def references(document: Mapping[str, object], inputs: Sequence[str]) -> list[str]:
+    """Everything that a stage's document names: inputs, and whose tokenizer it gets."""
     source = document.get("tokenizer_source")
-    return [source] if isinstance(source, str) else []
+    return list(dict.fromkeys((*inputs, *([source] if isinstance(source, str) else []))))
 
 
 # --------------------------------------------------------------------------------------
@@ -225,7 +251,7 @@ def digest(*parts: object) -> str:
 
 
 def assemble(
-    documents: Sequence[tuple[str, dict[str, object], tuple[str, ...], bool]],
+    parts: Sequence[Part],
     *,
     models: Mapping[str, SourceModel],
     donors: Donors,
@@ -238,8 +264,7 @@ def assemble(
     """The plan of canonical documents.
 
     Args:
-        documents: (stage name, document, inputs, whether its method draws random numbers), in
-            order of execution.
+        parts: The stages in order of execution.
         models: Alias to model, of all that are read or give files.
         donors: Who gives what cannot be averaged.
         grammar: mergekit's.
@@ -248,20 +273,25 @@ def assemble(
         depth_changed: See :class:`MergePlan`.
         notes: Sentences for the header.
     """
-    named = [body if name == FINAL else {"name": name, **body} for name, body, _, _ in documents]
+    named = [
+        part.document if part.name == FINAL else {"name": part.name, **part.document}
+        for part in parts
+    ]
     text = yamlio.dump_all(named)
     identities = {alias: model.identity for alias, model in models.items()}
     giving = [donors.config, donors.tokenizer, donors.chat_template]
-    merge_key = digest(text, identities, giving, grammar.version, seed)
+    # Seeds of other plans do not follow from this one's text.
+    seeds = [part.random_seed for part in parts if part.random and part.random_seed is not None]
+    merge_key = digest(text, identities, giving, grammar.version, seed, *seeds)
     random_seed = int(merge_key[:8], 16) & SEED_MASK
     keys: dict[str, object] = {SOURCES + alias: text for alias, text in identities.items()}
     stages: list[Stage] = []
-    for name, body, inputs, random in documents:
-        contents = _substitute(body, keys)
-        drawn = random_seed if random else None
-        key = digest(json.dumps(contents), grammar.version, drawn)
-        keys[name] = key
-        stages.append(Stage(name, body, inputs, key))
+    for part in parts:
+        contents = _substitute(part.document, keys)
+        own = random_seed if part.random_seed is None else part.random_seed
+        key = digest(json.dumps(contents), grammar.version, own if part.random else None)
+        keys[part.name] = key
+        stages.append(Stage(part.name, part.document, part.inputs, key, part.random_seed))
     return MergePlan(
         text=text,
         stages=tuple(stages),

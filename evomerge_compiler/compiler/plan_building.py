@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from evomerge_compiler.compiler import donors as donor_rules
 from evomerge_compiler.compiler.donors import Donors
 from evomerge_compiler.compiler.merge_documents import FINAL, MergeDocument, alias_of
-from evomerge_compiler.compiler.merge_plan import MergePlan, assemble, canonical, renamed
+from evomerge_compiler.compiler.merge_plan import (
+    MergePlan,
+    Part,
+    Stage,
+    assemble,
+    canonical,
+    references,
+    renamed,
+)
 from evomerge_compiler.compiler.mergekit_grammar import MODEL_TYPES_WITH_LAYER_TYPES, Grammar
 from evomerge_compiler.compiler.model_headers import ModelFacts, SourceModel
 from evomerge_compiler.compiler.rendering import SOURCES
@@ -23,16 +32,29 @@ class World:
         sources: Models by alias; those of a composed recipe under ``<alias>.<its alias>``.
         plans: Alias to plan, of the models that are recipes themselves.
         facts: Facts by alias, of every model of the recipe.
+        named: Alias to the word before its stages, of plans of one family: they read the same
+            models under the same aliases, and a stage is called alike wherever it is.
     """
 
     sources: Mapping[str, SourceModel]
     plans: Mapping[str, MergePlan]
     facts: Mapping[str, ModelFacts]
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def layers(self) -> dict[str, int]:
         """Alias to number of layers."""
         return {alias: facts.num_hidden_layers for alias, facts in self.facts.items()}
+
+    def source_name(self, alias: str, inner: str) -> str:
+        """What a model of a composed recipe is called outside it."""
+        return inner if alias in self.named else f"{alias}.{inner}"
+
+    def stage_name(self, alias: str, inner: str) -> str:
+        """What a stage of a composed recipe is called outside it."""
+        if alias not in self.named:
+            return f"{alias}.{inner}"
+        return inner if "." in inner else f"{self.named[alias]}.{inner}"
 
 
 def used_aliases(documents: Sequence[MergeDocument]) -> list[str]:
@@ -59,16 +81,11 @@ def build_plan(
         donors: Who gives what cannot be averaged.
     """
     used = used_aliases(documents)
-    results: dict[str, object] = {}
-    parts: list[tuple[str, dict[str, object], tuple[str, ...], bool]] = []
-    notes: list[str] = []
+    composed = _Composed(world, grammar)
     for alias in used:
         if alias in world.plans:
-            plan = world.plans[alias]
-            parts += _inner_stages(alias, plan, grammar)
-            results[SOURCES + alias] = f"{alias}.{FINAL}"
-            if any(stage[3] for stage in parts):
-                notes.append(f"the random masks of {alias!r} are drawn anew with this seed")
+            composed.add(alias, world.plans[alias])
+    parts, notes = composed.parts, composed.notes()
     if donors.align:
         notes.append(f"embeddings are brought to the tokenizer of {donors.tokenizer} by token")
     for document in documents:
@@ -79,9 +96,9 @@ def build_plan(
             config_donor=donors.config,
             tokenizer=_leaf(world, donors.tokenizer, "tokenizer") if donors.align else None,
         )
-        body = _with_results(body, results)
-        inputs = tuple(str(results.get(ref, ref)) for ref in document.inputs)
-        parts.append((document.name, body, inputs, document.method.random))
+        body = renamed(body, composed.results)
+        inputs = tuple(composed.results.get(ref, ref) for ref in document.inputs)
+        parts.append(Part(document.name, body, inputs, document.method.random))
     leaves = Donors(
         config=_leaf(world, donors.config, "config"),
         tokenizer=_leaf(world, donors.tokenizer, "tokenizer"),
@@ -92,7 +109,7 @@ def build_plan(
     notes += _notes(documents, world, donors, depth)
     return assemble(
         parts,
-        models=_models(world, used, leaves),
+        models=_models(world, parts, leaves),
         donors=leaves,
         grammar=grammar,
         seed=recipe.seed,
@@ -102,35 +119,63 @@ def build_plan(
     )
 
 
-def _inner_stages(
-    alias: str, plan: MergePlan, grammar: Grammar
-) -> list[tuple[str, dict[str, object], tuple[str, ...], bool]]:
-    """The stages of a composed recipe, under names of its own."""
-    out = []
-    for stage in plan.stages:
-        name, body = renamed(stage, alias)
-        inputs = tuple(_renamed_ref(ref, alias) for ref in stage.inputs)
-        random = grammar.methods[str(body["merge_method"])].random
-        out.append((name, body, inputs, random))
-    return out
+class _Composed:
+    """The stages of composed recipes, under names of their own, equal ones once.
 
+    A merge that comes to a recipe by many ways, such as an ancestor of both parents, is made once.
 
-def _renamed_ref(ref: str, alias: str) -> str:
-    inner = alias_of(ref)
-    return f"{alias}.{ref}" if inner is None else f"{SOURCES}{alias}.{inner}"
+    Attributes:
+        parts: The stages, in order of execution.
+        results: Reference to a composed model, as documents name it, to the stage that makes it.
+    """
 
+    def __init__(self, world: World, grammar: Grammar) -> None:
+        self._world = world
+        self._grammar = grammar
+        self.parts: list[Part] = []
+        self.results: dict[str, str] = {}
+        # Stage key, and which of the stages of that key in one plan, to the stage's name.
+        self._known: dict[tuple[str, int], str] = {}
 
-def _with_results(body: dict[str, object], results: Mapping[str, object]) -> dict[str, object]:
-    """A document whose composed inputs are named by the stage that makes them."""
+    def add(self, alias: str, plan: MergePlan) -> None:
+        """Adds what is not there yet of a plan."""
+        names: dict[str, str] = {}
+        met: Counter[str] = Counter()
+        for stage in plan.stages:
+            for ref in references(stage.document, stage.inputs):
+                inner = alias_of(ref)
+                if inner is not None:
+                    names[ref] = SOURCES + self._world.source_name(alias, inner)
+            place = met[stage.stage_key]
+            met[stage.stage_key] += 1
+            if stage is plan.stages[-1]:
+                # mergekit tells the inputs of a stage apart by name: two models that are the
+                # same merge stay two.
+                while self._known.get((stage.stage_key, place)) in self.results.values():
+                    place += 1
+            key = (stage.stage_key, place)
+            if key not in self._known:
+                self._known[key] = self._add(alias, plan, stage, names)
+            names[stage.name] = self._known[key]
+        self.results[SOURCES + alias] = names[plan.stages[-1].name]
 
-    def swap(data: object) -> object:
-        if isinstance(data, dict):
-            return {key: swap(value) for key, value in data.items()}
-        if isinstance(data, list):
-            return [swap(value) for value in data]
-        return results.get(data, data) if isinstance(data, str) else data
+    def _add(self, alias: str, plan: MergePlan, stage: Stage, names: Mapping[str, str]) -> str:
+        name = self._world.stage_name(alias, stage.name)
+        inputs = tuple(names[ref] for ref in stage.inputs)
+        random = self._grammar.methods[str(stage.document["merge_method"])].random
+        document = renamed(stage.document, names)
+        self.parts.append(Part(name, document, inputs, random, plan.seed_of(stage)))
+        return name
 
-    return {key: swap(value) for key, value in body.items()}
+    def notes(self) -> list[str]:
+        """What mergekit-multi, which has one seed for all stages, does otherwise."""
+        drawn = [f"{part.name} {part.random_seed}" for part in self.parts if part.random]
+        if not drawn:
+            return []
+        return [
+            f"stages that draw random masks have seeds of their own: {', '.join(drawn)}; "
+            "mergekit-multi gives all of them the one above, `evomerge merge` each its own"
+        ]
 
 
 def _leaf(world: World, alias: str, what: str) -> str:
@@ -143,17 +188,17 @@ def _leaf(world: World, alias: str, what: str) -> str:
         "tokenizer": plan.tokenizer_donor,
         "chat_template": plan.chat_template_donor,
     }[what]
-    return f"{alias}.{inner}"
+    assert inner is not None, "a model that gives its chat template has one"
+    return world.source_name(alias, inner)
 
 
-def _models(world: World, used: Sequence[str], leaves: Donors) -> dict[str, SourceModel]:
+def _models(world: World, parts: Sequence[Part], leaves: Donors) -> dict[str, SourceModel]:
     """The models that a plan reads or takes files from, by alias."""
-    wanted = {leaves.config, leaves.tokenizer, leaves.chat_template}
-    out: dict[str, SourceModel] = {}
-    for name, source in world.sources.items():
-        if name in used or name.partition(".")[0] in used or name in wanted:
-            out[name] = replace(source, alias=name)
-    return out
+    named = {ref for part in parts for ref in references(part.document, part.inputs)}
+    wanted = {alias for ref in named if (alias := alias_of(ref)) is not None}
+    wanted |= {alias for alias in (leaves.config, leaves.tokenizer, leaves.chat_template) if alias}
+    sources = world.sources.items()
+    return {name: replace(source, alias=name) for name, source in sources if name in wanted}
 
 
 def _changed_depth(documents: Sequence[MergeDocument], world: World) -> ModelFacts | None:

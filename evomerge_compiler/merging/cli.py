@@ -187,7 +187,7 @@ class _Merge:
         scratch.mkdir()
         link_inputs(scratch, inputs | {name: self.folder(name) for name in also}, layers)
         (scratch / "merge.yaml").write_text(dump(dict(stage.document)), "utf-8")
-        argv = mergekit_argv("merge.yaml", "..", self.plan.random_seed, self.options)
+        argv = mergekit_argv("merge.yaml", "..", self.plan.seed_of(stage), self.options)
         result = run_command(
             argv, cwd=scratch, env=_environment(self.options), timeout_s=self.left_s()
         )

@@ -154,7 +154,6 @@ class PreparedMerge:
         self.plan = plan
         self.sources = sources
         self.deadline = None if limit_s is None else time.monotonic() + limit_s
-        self._options = mergekit_options(merger.options, plan.random_seed)
         self._stages: dict[str, _Planned] = {}
         self._shells: dict[str, Path] = {}
         for stage in _needed(plan.stages):
@@ -223,7 +222,8 @@ class PreparedMerge:
                 for name, folder in folders.items()
             }
             tasks = StageTasks(
-                stage.document, inputs, tensors, self._read_while_planning, self._options,
+                stage.document, inputs, tensors, self._read_while_planning,
+                mergekit_options(self.merger.options, self.plan.seed_of(stage)),
                 in_order=stage.document["merge_method"] in RANDOM_METHODS,
                 tokenizers=self.merger.tokenizers,
             )  # fmt: skip
@@ -289,7 +289,7 @@ class _Run:
             make = partial(self._make_finite, planned)
             self._results[name] = StageResults(graph, make, uses[name], kept)
             random = graph.in_order
-            seed = merge.plan.random_seed
+            seed = merge.plan.seed_of(planned.stage)
             self._draws[name] = Draws(seed, planned.tasks.device) if random else nullcontext()
 
     def make(
