@@ -37,11 +37,13 @@ class GenerationStarted:
         number: The generation.
         n_candidates: Its size.
         n_done: Candidates that have a result already.
+        begins: The phase of the search that begins with it, if one does.
     """
 
     number: int
     n_candidates: int
     n_done: int
+    begins: str | None = None
 
 
 @dataclass(frozen=True)

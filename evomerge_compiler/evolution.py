@@ -12,7 +12,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from evomerge_compiler import baselines
+from evomerge_compiler import baselines, recipe_phases
 from evomerge_compiler import fitness as fit
 from evomerge_compiler.candidate import (
     TOLD,
@@ -109,7 +109,8 @@ class Evolution:
             self._begin(number)
         stored = self.folder.candidates(number)
         done = sum(candidate.done for candidate in stored)
-        self._tell_observers(GenerationStarted(number, len(stored), done))
+        begins = recipe_phases.begun_by(self.search.phases, number)
+        self._tell_observers(GenerationStarted(number, len(stored), done, begins))
         self.score(stored)
         stored = self.folder.candidates(number)
         outcomes = [candidate.outcome for candidate in stored]
@@ -321,8 +322,10 @@ def arrange(proposals: Sequence[Proposal]) -> list[Proposal]:
     slots: list[Proposal | None] = [None] * len(proposals)
     waiting = []
     for proposal in proposals:
-        parents = proposal.lineage.parents
-        slot = parents[0].slot if parents else len(slots)
+        lineage = proposal.lineage
+        # A draw continues no parent, though its held genes may come from one.
+        follows = lineage.parents and lineage.origin != "sampled"
+        slot = lineage.parents[0].slot if follows else len(slots)
         if slot < len(slots) and slots[slot] is None:
             slots[slot] = proposal
         else:

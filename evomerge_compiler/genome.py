@@ -256,11 +256,16 @@ class GenomeSpace:
         Raises:
             ValueError: There are too few or too many values.
         """
-        nested: dict[str, object] = {}
-        for coordinate, value in zip(self.coordinates, flat, strict=True):
-            _plant(nested, coordinate.path, coordinate.gene.quantise(value))
+        nested = self.nested(flat)
         active = self.active(nested)
-        return Genome({n: _listed(v) for n, v in nested.items() if n in active})
+        return Genome({name: value for name, value in nested.items() if name in active})
+
+    def nested(self, flat: Sequence[Scalar]) -> dict[str, object]:
+        """The values of :meth:`from_flat` by gene, those of inactive genes among them."""
+        planted: dict[str, object] = {}
+        for coordinate, value in zip(self.coordinates, flat, strict=True):
+            _plant(planted, coordinate.path, coordinate.gene.quantise(value))
+        return {name: _listed(value) for name, value in planted.items()}
 
     def active_coordinates(self, genome: Genome) -> tuple[int, ...]:
         """Indices into :attr:`coordinates` of those that the genome has."""
@@ -310,7 +315,7 @@ class GenomeSpace:
         for name in values:
             if name not in active:
                 message = f"gene {name!r} is not active here, so its value would do nothing"
-                problems.append(error(message, (*at, name), self._condition(name)))
+                problems.append(error(message, (*at, name), self.condition(name)))
         for gene in self.genes:
             if gene.name in active and gene.name not in values:
                 problems.append(error(f"gene {gene.name!r} has no value", at, gene.help or None))
@@ -326,7 +331,8 @@ class GenomeSpace:
             )
         return f"unknown gene {name!r}", (*at, name), did_you_mean(name, self.by_name)
 
-    def _condition(self, name: str) -> str:
+    def condition(self, name: str) -> str:
+        """When a gene counts, in words."""
         gene = {**self.fixed_genes, **self.by_name}[name]
         rules = [f"{k} is {' or '.join(map(str, v))}" for k, v in gene.when.items()]
         return f"it counts only when {' and '.join(rules)}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from evomerge_compiler import templates, yamlio
+from evomerge_compiler import recipe_phases, templates, yamlio
 from evomerge_compiler.assets import ZOO_PREFIX, names
 from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeError, did_you_mean
 from evomerge_compiler.gene_spec import is_declaration, read_gene
@@ -248,7 +248,10 @@ class _Builder:
                 self.problems.append(self.error(message, ("seeds", index), hint))
             seeds.append(path)
         built = self.build(file, "experiment", file.evaluation, file.search, tuple(seeds))
-        return replace(built, simulation=file.simulation, ray=file.ray)
+        search, wrong = recipe_phases.settle(file.search, built.space, self.document)
+        if wrong:
+            raise ErrorList(wrong)
+        return replace(built, search=search, simulation=file.simulation, ray=file.ray)
 
     def merge(self, file: MergeFile) -> Recipe:
         return self.build(file, "merge", file.evaluation, None, ())

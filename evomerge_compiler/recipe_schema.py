@@ -164,6 +164,18 @@ class ConstraintSpec(Strict):
     )
 
 
+class PhaseSpec(Strict):
+    """A part of a search that moves some of the genes and holds the others."""
+
+    name: Name
+    genes: list[str] = Field(min_length=1, description="what it moves; all others are held")
+    generations: int = Field(ge=1)
+    strategy: str | None = Field(None, description="left out: the search's own")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="the strategy's; of the search's own strategy, changes"
+    )
+
+
 class SearchSpec(Strict):
     """How genomes are proposed and when to stop."""
 
@@ -194,6 +206,10 @@ class SearchSpec(Strict):
         False, description="true: as many random candidates are searched, and compared at the end"
     )
     parameters: dict[str, Any] = Field(default_factory=dict, description="the strategy's own")
+    phases: list[PhaseSpec] = Field(
+        default_factory=list,
+        description="searched one after the other, each from the best of those before it",
+    )
 
 
 class RaySpec(Strict):

@@ -85,6 +85,8 @@ class BarProgress(Observer):
     def notice(self, event: Event) -> None:
         """Moves the bar; failures are said in words above it."""
         if isinstance(event, GenerationStarted):
+            if event.begins:
+                self.progress.console.print(describe(event), highlight=False, markup=False)
             self.task = self.progress.add_task(
                 f"generation {event.number:03d}",
                 total=event.n_candidates,
@@ -124,8 +126,11 @@ def describe(event: Event) -> str:
         return f"control arm: {event.candidates} random candidates"
     if isinstance(event, Concluding):
         return f"scoring winner, uniform merge and {event.models} models on held-out items"
-    if isinstance(event, GenerationStarted) and event.n_done:
-        return f"generation {event.number:03d}: {event.n_done} of {event.n_candidates} were done"
+    if isinstance(event, GenerationStarted):
+        begins = f"phase {event.begins} begins" if event.begins else ""
+        done = f"{event.n_done} of {event.n_candidates} were done" if event.n_done else ""
+        news = ", ".join(part for part in (begins, done) if part)
+        return f"generation {event.number:03d}: {news}" if news else ""
     if isinstance(event, CandidateDone):
         return _candidate(event)
     if isinstance(event, GenerationSealed) and not event.replayed:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.candidate import CandidateId
+from evomerge_compiler.recipe_phases import phase_of
 from evomerge_compiler.run_folder import RunFolder
 
 Family = dict[str, dict[str, Any]]
@@ -14,6 +15,7 @@ Family = dict[str, dict[str, Any]]
 def ancestors(path: Path, start: CandidateId) -> Family:
     """A candidate and all its ancestors by id, each with lineage and fitness."""
     run = RunFolder.open(path)
+    phases = run.recipe.search.phases if run.recipe.search is not None else []
     family: Family = {}
     waiting = [start]
     while waiting:
@@ -21,9 +23,11 @@ def ancestors(path: Path, start: CandidateId) -> Family:
         if str(current) in family:
             continue
         candidate = run.candidate(current)
+        index = phase_of(phases, current.generation)
         family[str(current)] = {
             "origin": candidate.lineage.origin,
             "operator": candidate.lineage.operator,
+            "phase": None if index is None else phases[index].name,
             "parents": [str(parent) for parent in candidate.lineage.parents],
             "fitness": candidate.fitness.value if candidate.fitness else None,
         }
@@ -42,6 +46,7 @@ def as_tree(family: Family, start: str) -> str:
         again = name in shown and entry["parents"]
         lines.append(
             f"{indent}{branch}{name}  {fitness}  {entry['origin']} ({entry['operator']})"
+            + (f", phase {entry['phase']}" if entry["phase"] else "")
             + ("  see above" if again else "")
         )
         if again:

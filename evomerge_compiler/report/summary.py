@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.fitness import Constraint, bounds, needs_models
+from evomerge_compiler.recipe_phases import phase_of, starts
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 
 
@@ -32,6 +33,7 @@ def run_status(path: Path) -> dict[str, object]:
         "recipe": run.recipe.name,
         "sealed_generations": len(sealed),
         "open_generation": open_text,
+        **_phase_status(run, max(run.generations(), default=0)),
         "candidates": len(rows),
         "failed": ", ".join(f"{n} {reason}" for reason, n in sorted(failures.items())) or 0,
         "best": best["id"] if best else None,
@@ -49,6 +51,17 @@ def run_status(path: Path) -> dict[str, object]:
     if final:
         status["verdict"] = final["verdict"]["claim"]
     return status
+
+
+def _phase_status(run: RunFolder, generation: int) -> dict[str, object]:
+    """The phase of the latest generation, where the search has phases."""
+    assert run.recipe.search is not None
+    phases = run.recipe.search.phases
+    index = phase_of(phases, generation)
+    if index is None:
+        return {}
+    first = starts(phases)[index]
+    return {"phase": f"{phases[index].name}, {index + 1} of {len(phases)}, since {first:03d}"}
 
 
 def run_constraints(run: RunFolder) -> tuple[Constraint, ...]:
@@ -131,6 +144,9 @@ def _row(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
             row[objective] = candidate.fitness.objectives[index] if candidate.fitness else None
     for domain, score in (candidate.scores.domains if candidate.scores else {}).items():
         row[domain] = score.value
+    index = phase_of(search.phases, candidate.id.generation)
+    if index is not None:
+        row["phase"] = search.phases[index].name
     row["origin"] = candidate.lineage.origin
     row["parents"] = ",".join(map(str, candidate.lineage.parents)) or None
     if candidate.genome is not None:

@@ -2,52 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from pydantic import ValidationError
 
 from evomerge_compiler.errors import ErrorList, EvomergeError, UsageError, did_you_mean
 from evomerge_compiler.fitness import NO_DOMAINS
+from evomerge_compiler.genome import GenomeSpace, Path
 from evomerge_compiler.recipe import Recipe
+from evomerge_compiler.recipe_schema import SearchSpec
 from evomerge_compiler.strategies import Strategy, StrategyType, all_strategies
+from evomerge_compiler.strategies.phases import Phases, Subspace
 
 
 def build(recipe: Recipe) -> Strategy:
-    """The recipe's strategy, ready for its first ``ask``.
+    """The recipe's strategy, or that of its phases, ready for its first ``ask``.
 
     Raises:
         RecipeError: The strategy or one of its parameters is unknown or out of range.
         UsageError: The recipe is no experiment.
     """
-    if recipe.search is None:
+    search = recipe.search
+    if search is None:
         raise UsageError(
             f"recipe {recipe.name!r} is a single merge, there is nothing to search",
             hint="evomerge merge runs it; evolve needs kind: experiment",
         )
-    known = all_strategies()
-    kind = known.get(recipe.search.strategy)
-    if kind is None:
-        raise recipe.document.error(
-            f"unknown strategy {recipe.search.strategy!r}",
-            ("search", "strategy"),
-            hint=did_you_mean(recipe.search.strategy, known),
-        )
-    problems = [*_objective_problems(recipe, kind), *_constraint_problems(recipe)]
-    try:
-        parameters = kind.parameters.model_validate(recipe.search.parameters)
-    except ValidationError as error:
-        known_keys = list(kind.parameters.model_fields)
-        problems += [_translate(recipe, known_keys, item) for item in error.errors()]
+    choices = [_Choice.of_phase(search, index) for index in range(len(search.phases))]
+    choices = choices or [_Choice(search.strategy, search.parameters, ("search",))]
+    kinds = [_kind(recipe, choice) for choice in choices]
+    problems = [*_domain_problems(recipe), *_constraint_problems(recipe)]
+    parameters = []
+    for kind, choice in zip(kinds, choices, strict=True):
+        problems += _number_problems(recipe, kind, choice)
+        try:
+            parameters.append(kind.parameters.model_validate(choice.parameters))
+        except ValidationError as error:
+            known = list(kind.parameters.model_fields)
+            problems += [_translate(recipe, choice, known, item) for item in error.errors()]
     if problems:
         raise ErrorList(problems)
-    try:
-        return kind(recipe.space, recipe.search.population, recipe.seed, parameters)
-    except UsageError as error:
-        # The strategy knows what does not fit, the recipe where it stands.
-        error.place = recipe.document.place(("search", "parameters"))
-        raise
+
+    def make(index: int, space: GenomeSpace, seed: int) -> Strategy:
+        try:
+            return kinds[index](space, search.population, seed, parameters[index])
+        except UsageError as error:
+            # The strategy knows what does not fit, the recipe where it stands.
+            error.place = recipe.document.place((*choices[index].at, "parameters"))
+            raise
+
+    if not search.phases:
+        return make(0, recipe.space, recipe.seed)
+    for index, phase in enumerate(search.phases):
+        # What does not fit a later phase is said now, not after days.
+        make(index, Subspace.of(recipe.space, phase.genes, recipe.genome).space, recipe.seed)
+    return Phases(recipe.space, search.phases, recipe.seed, make)
 
 
-def _objective_problems(recipe: Recipe, kind: StrategyType) -> list[EvomergeError]:
-    """Objectives that there are not, or that the strategy has no use for."""
+@dataclass(frozen=True)
+class _Choice:
+    """A strategy as a recipe names it.
+
+    Attributes:
+        name: Its name.
+        parameters: As written.
+        at: Where the two stand in the recipe.
+    """
+
+    name: str
+    parameters: Mapping[str, object]
+    at: Path
+
+    @classmethod
+    def of_phase(cls, search: SearchSpec, index: int) -> _Choice:
+        """The strategy of a phase: its own, or the search's with some parameters changed."""
+        phase, at = search.phases[index], ("search", "phases", index)
+        if phase.strategy is not None:
+            return cls(phase.strategy, phase.parameters, at)
+        changed = {**search.parameters, **phase.parameters}
+        return cls(search.strategy, changed, at if phase.parameters else ("search",))
+
+
+def _kind(recipe: Recipe, choice: _Choice) -> StrategyType:
+    known = all_strategies()
+    if choice.name not in known:
+        raise recipe.document.error(
+            f"unknown strategy {choice.name!r}",
+            (*choice.at, "strategy"),
+            hint=did_you_mean(choice.name, known),
+        )
+    return known[choice.name]
+
+
+def _domain_problems(recipe: Recipe) -> list[EvomergeError]:
+    """Objectives that there are not."""
     search, evaluation = recipe.search, recipe.evaluation
     assert search is not None and evaluation is not None
     known = (*NO_DOMAINS, *evaluation.tasks)
@@ -65,19 +114,27 @@ def _objective_problems(recipe: Recipe, kind: StrategyType) -> list[EvomergeErro
         elif name in search.objectives[:index]:
             message = f"objective {name!r} is named twice"
             problems.append(recipe.document.error(message, at, hint="leave one out"))
+    return problems
+
+
+def _number_problems(recipe: Recipe, kind: StrategyType, choice: _Choice) -> list[EvomergeError]:
+    """More or fewer objectives than the strategy has use for."""
+    search, evaluation = recipe.search, recipe.evaluation
+    assert search is not None and evaluation is not None
     n, most = len(search.objectives), kind.max_objectives
+    problems = []
     if n < kind.min_objectives or (most is not None and n > most):
         wanted = f"{kind.min_objectives} objectives or more"
         if n > kind.min_objectives:
             wanted = "one objective" if most == 1 else f"at most {most} objectives"
-        message = f"strategy {search.strategy!r} takes {wanted}, the search has {n}"
+        message = f"strategy {choice.name!r} takes {wanted}, the search has {n}"
         domains = list(evaluation.tasks)
         hint = (
             f"name them: objectives: [{', '.join([*domains, *NO_DOMAINS][:2])}]"
             if n < kind.min_objectives
             else "strategy nsga2 takes several"
         )
-        problems.append(recipe.document.error(message, ("search",), hint=hint))
+        problems.append(recipe.document.error(message, choice.at, hint=hint))
     return problems
 
 
@@ -98,12 +155,12 @@ def _constraint_problems(recipe: Recipe) -> list[EvomergeError]:
     return problems
 
 
-def _translate(recipe: Recipe, known: list[str], item: object) -> EvomergeError:
+def _translate(recipe: Recipe, choice: _Choice, known: list[str], item: object) -> EvomergeError:
     assert isinstance(item, dict)
-    path = ("search", "parameters", *item["loc"])
+    path = (*choice.at, "parameters", *item["loc"])
     if item["type"] == "extra_forbidden":
         name = str(item["loc"][-1])
-        message = f"unknown parameter {name!r} of strategy {recipe.search.strategy!r}"  # type: ignore[union-attr]
+        message = f"unknown parameter {name!r} of strategy {choice.name!r}"
         return recipe.document.error(message, path, hint=did_you_mean(name, known), key=True)
     text = str(item["msg"])
     return recipe.document.error(f"{item['loc'][-1]}: {text[0].lower()}{text[1:]}", path)
