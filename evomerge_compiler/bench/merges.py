@@ -50,6 +50,8 @@ class Method:
         genome: Its genes.
         varied: Genes of another candidate of the same search.
         rounds: How often it is measured.
+        threads: Whether it is measured with a thread for each core too: the sorts and random draws
+            of the others run on one.
     """
 
     template: str
@@ -58,6 +60,7 @@ class Method:
     genome: Mapping[str, object]
     varied: Mapping[str, object] = field(default_factory=dict)
     rounds: int = 1
+    threads: bool = False
 
 
 def _shares(one: float, two: float) -> dict[str, float]:
@@ -68,9 +71,11 @@ _DENSITY = {"density": _shares(0.6, 0.4)}
 METHODS = {
     "linear of two": Method(
         "linear", at_least(2.5), False, {"weight": _shares(0.6, 0.4)},
-        {"weight": _shares(0.3, 0.7)}, rounds=3,
+        {"weight": _shares(0.3, 0.7)}, rounds=3, threads=True,
     ),
-    "slerp of two": Method("slerp", at_least(5), False, {"t": 0.4}, {"t": 0.7}, rounds=3),
+    "slerp of two": Method(
+        "slerp", at_least(5), False, {"t": 0.4}, {"t": 0.7}, rounds=2, threads=True
+    ),
     "dare_ties of two over a base": Method(
         "dare_ties", at_least(2), True, {"weight": _shares(0.6, 0.4), **_DENSITY},
         {"weight": _shares(0.3, 0.7)},
@@ -102,7 +107,7 @@ def run(setting: Setting) -> Iterator[Figure]:
     models = write_family(folder / "models", shape, FAMILY)
     for name in setting.size(tuple(METHODS), QUICK_METHODS):
         plans = _plans(METHODS[name], models, folder)
-        for threads in bandwidth:
+        for threads in bandwidth if METHODS[name].threads else (1,):
             yield from _method(name, plans, shape, threads, bandwidth[threads], setting)
     shutil.rmtree(folder / "models")
 
