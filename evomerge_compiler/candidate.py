@@ -17,6 +17,8 @@ Origin = Literal[
 ]
 # What the eval_key of scores starts with that evomerge did not measure itself.
 TOLD = "told:"
+# What the eval_key of estimates starts with: not all items were asked.
+RACED = "raced:"
 _ID = re.compile(r"([0-9]{3,6})/c([0-9]{2,5})\Z")
 
 
@@ -118,6 +120,21 @@ class TaskItems:
 
 
 @dataclass(frozen=True)
+class RaceRecord:
+    """How far a candidate was asked in a race.
+
+    Attributes:
+        seen: Items that it was asked, over all domains.
+        of: Items that there are.
+        estimates: Of what is compared, after each look at it.
+    """
+
+    seen: int
+    of: int
+    estimates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Scores:
     """What an evaluator said of one model.
 
@@ -126,12 +143,19 @@ class Scores:
         eval_key: Identity of the evaluation: merge, tasks, split, arguments, versions.
         items: Domain to per-item results.
         weights: Hash of the merged tensors that were scored; empty for a model as it is.
+        race: How far it was asked; None where it was asked everything at once.
     """
 
     domains: Mapping[str, Score]
     eval_key: str
     items: Mapping[str, TaskItems] = field(default_factory=dict, repr=False)
     weights: str = ""
+    race: RaceRecord | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all items were asked; else the domains hold estimates."""
+        return self.race is None or self.race.seen == self.race.of
 
     @property
     def told(self) -> bool:
@@ -193,6 +217,11 @@ class Outcome:
     def scored(self) -> bool:
         """Whether the candidate has a fitness."""
         return self.fitness is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether its fitness is of all items, and no estimate of it."""
+        return self.scored and (self.scores is None or self.scores.complete)
 
 
 def genome_hash(genome: Genome) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from evomerge_compiler import baselines, recipe_phases
 from evomerge_compiler import fitness as fit
 from evomerge_compiler.candidate import (
+    RACED,
     TOLD,
     CandidateId,
     Failure,
@@ -35,6 +36,7 @@ from evomerge_compiler.events import (
 )
 from evomerge_compiler.executors.base import Executor, Job, JobResult
 from evomerge_compiler.history import Ending, History
+from evomerge_compiler.racing import race_of
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.run_folder.tables import PopulationRow
@@ -175,6 +177,7 @@ class Evolution:
         """Gives every candidate of the open generation an outcome."""
         # Before the jobs, for it may have jobs of its own, and an executor has one list at a time.
         _ = self.constraints
+        race = race_of(self.recipe, self.history)
         waiting: dict[str, list[StoredCandidate]] = {}
         jobs: list[Job] = []
         for candidate in stored:
@@ -183,9 +186,10 @@ class Evolution:
             plan = self.compile(candidate)
             if plan is None or self._is_done(candidate):
                 continue
-            job = Job(str(candidate.id), plan=plan, genome=candidate.genome)
+            job = Job(str(candidate.id), plan=plan, genome=candidate.genome, race=race)
             key = self.executor.eval_key(job, "search")
-            known = self.history.known.get(told_key(plan)) or self.history.known.get(key)
+            names = (told_key(plan), key, RACED + key)
+            known = next(filter(None, map(self.history.known.get, names)), None)
             if known is not None:
                 self._commit(candidate, *known, reused=True)
             elif key in waiting:
@@ -350,7 +354,7 @@ def population(
         rows.append(
             PopulationRow(
                 slot=candidate.id.slot,
-                state=candidate.failure.reason if candidate.failure else "scored",
+                state=_state(candidate),
                 fitness=candidate.fitness.objectives if candidate.fitness else (),
                 stderr=candidate.fitness.stderr if candidate.fitness else None,
                 rank=order.index(candidate.id) + 1 if candidate.id in order else None,
@@ -359,9 +363,16 @@ def population(
                 domains={domain: score.value for domain, score in scores.items()},
                 violation=candidate.fitness.violation if candidate.fitness else None,
                 constrained=constrained,
+                race=candidate.scores.race if candidate.scores else None,
             )
         )
     return rows
+
+
+def _state(candidate: StoredCandidate) -> str:
+    if candidate.failure is not None:
+        return candidate.failure.reason
+    return "scored" if candidate.scores is None or candidate.scores.complete else "dropped"
 
 
 def best_id(ending: Ending) -> CandidateId | None:

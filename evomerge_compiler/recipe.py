@@ -18,6 +18,7 @@ from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeErro
 from evomerge_compiler.gene_spec import is_declaration, read_gene
 from evomerge_compiler.genome import OTHER_TENSORS, Gene, Genome, GenomeSpace
 from evomerge_compiler.recipe_errors import validate
+from evomerge_compiler.recipe_racing import racing_problems
 from evomerge_compiler.recipe_schema import (
     CandidateFile,
     EvaluationSpec,
@@ -275,6 +276,7 @@ class _Builder:
         genome = space.initial()
         if kind == "merge":
             self.check_fixed_genome(file, space)
+        self.problems += racing_problems(evaluation, search, self.document)
         if self.problems:
             raise ErrorList(self.problems)
         return Recipe(

@@ -95,6 +95,32 @@ class TaskSpec(Strict):
     )
 
 
+class RacingSpec(Strict):
+    """Candidates are asked a few items first, and all of them only if they may still be good."""
+
+    rungs: list[Annotated[int, Field(ge=10)]] = Field(
+        default_factory=lambda: [20, 50, 200],
+        min_length=1,
+        description="items a task that are seen at each look, ascending; after the last, all",
+    )
+    alpha: Number = Field(
+        0.05, gt=0, lt=0.5, description="chance to drop what is as good as the finalists so far"
+    )
+    irt: bool = Field(
+        True, description="earlier answers choose the items and correct the estimates"
+    )
+    audit: int = Field(
+        3, ge=0, description="dropped candidates that are asked all items at the end, as a check"
+    )
+
+    @field_validator("rungs")
+    @classmethod
+    def _rungs_ascend(cls, rungs: list[int]) -> list[int]:
+        if sorted(set(rungs)) != rungs:
+            raise ValueError("expected numbers in ascending order, each once")
+        return rungs
+
+
 class EvaluationSpec(Strict):
     """How candidates are scored. Names are lm-eval's."""
 
@@ -102,6 +128,7 @@ class EvaluationSpec(Strict):
     batch_size: int = Field(16, ge=1)
     holdout: Number = Field(0.5, ge=0, lt=1, description="share of items that fitness never sees")
     limit: int | None = Field(None, ge=1, description="search items a task at most")
+    racing: RacingSpec | None = None
     include_path: list[str] = Field(default_factory=list)
     apply_chat_template: bool = False
     system_instruction: str | None = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evomerge_compiler.candidate import Scores
+from evomerge_compiler.evaluation.race import Race
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.executors.base import Split
 from evomerge_compiler.merging.cli import MergedModel, run_plan
@@ -67,7 +68,11 @@ def merge_plan(
 
 
 def score_model(
-    evaluation: EvaluationPlan, folder: Path, splits: Sequence[Split], identity: str
+    evaluation: EvaluationPlan,
+    folder: Path,
+    splits: Sequence[Split],
+    identity: str,
+    race: Race | None = None,
 ) -> tuple[dict[Split, Scores], float]:
     """Scores one model folder.
 
@@ -76,14 +81,27 @@ def score_model(
         folder: The model.
         splits: Which items; each gives its own scores.
         identity: Merge key or content identity of the model.
+        race: How far it is asked on the search split; None asks everything.
 
     Returns:
         Scores by split, and the seconds they took without the making of the session.
     """
     session = _session(evaluation)
     started = time.monotonic()
-    scores = {split: session.score(folder, split, identity=identity) for split in splits}
+    session.load(folder)
+    scores = _scores(session, splits, identity, race)
     return scores, time.monotonic() - started
+
+
+def _scores(
+    session: Session, splits: Sequence[Split], identity: str, race: Race | None
+) -> dict[Split, Scores]:
+    """The scores of the loaded model."""
+    out = {}
+    for split in splits:
+        raced = race if split == "search" else None
+        out[split] = session.score_loaded(split, identity=identity, race=raced)
+    return out
 
 
 def merge_and_score(
@@ -93,6 +111,7 @@ def merge_and_score(
     splits: Sequence[Split],
     work: Path,
     options: MergeOptions,
+    race: Race | None = None,
 ) -> Scored | NotInMemory:
     """Merges one candidate into the resident model and scores it; only text is written.
 
@@ -103,6 +122,7 @@ def merge_and_score(
         splits: Which items; each gives its own scores.
         work: Folder for the text files of models.
         options: How mergekit runs; its time limit holds for the merge and for the scoring.
+        race: How far the candidate is asked on the search split; None asks everything.
 
     Raises:
         WorkFailed: The merge or the evaluation failed.
@@ -121,10 +141,8 @@ def merge_and_score(
     loaded = time.monotonic()
     announce("evaluate", limit_s)
     scores = {
-        split: replace(
-            session.score_loaded(split, identity=plan.merge_key), weights=weights.tensors_sha256
-        )
-        for split in splits
+        split: replace(found, weights=weights.tensors_sha256)
+        for split, found in _scores(session, splits, plan.merge_key, race).items()
     }
     return Scored(scores, loaded - started, time.monotonic() - loaded)
 

@@ -26,6 +26,7 @@ LAYERS = [
     {
         "recipe",
         "recipe_errors",
+        "recipe_racing",
         "recipe_phases",
         "recipe_schema",
         "genome",
@@ -47,6 +48,7 @@ LAYERS = [
         "history",
         "launch",
         "planning",
+        "racing",
         "needs",
         "seeds",
         "simulation",

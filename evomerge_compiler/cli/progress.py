@@ -153,6 +153,9 @@ def _candidate(event: CandidateDone) -> str:
     text += f" ± {stderr:.4f}" if stderr is not None else ""
     for domain, score in (outcome.scores.domains if outcome.scores else {}).items():
         text += f"  {domain} {score.value:.3f}"
+    race = outcome.scores.race if outcome.scores else None
+    if race is not None and not outcome.complete:
+        text += f"  (estimates: dropped after {race.seen} of {race.of} items)"
     if event.reused:
         return text + "  (equals one scored before)"
     return text + f"  ({event.merge_s:.1f} s merge, {event.evaluate_s:.1f} s evaluation)"

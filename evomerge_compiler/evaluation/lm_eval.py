@@ -30,6 +30,8 @@ from evomerge_compiler.evaluation import (
 )
 from evomerge_compiler.evaluation.model_weights import Weights
 from evomerge_compiler.evaluation.perplexity import TextScore
+from evomerge_compiler.evaluation.race import Race
+from evomerge_compiler.evaluation.raced_items import RacedItems
 from evomerge_compiler.evaluation.results import (
     Evaluation,
     ItemResult,
@@ -39,7 +41,7 @@ from evomerge_compiler.evaluation.results import (
     mean_stderr,
 )
 from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, eval_key
-from evomerge_compiler.evaluation.split import Split, select
+from evomerge_compiler.evaluation.split import Split
 from evomerge_compiler.evaluation.task_files import LoadedTask
 from evomerge_compiler.processes import verdict
 
@@ -102,8 +104,20 @@ class Session:
         self.load(model)
         return self.score_loaded(split, identity=identity)
 
-    def score_loaded(self, split: Split = "search", *, identity: str = "") -> Scores:
-        """Like :meth:`score`, of the model that :meth:`load` was given last."""
+    def score_loaded(
+        self, split: Split = "search", *, identity: str = "", race: Race | None = None
+    ) -> Scores:
+        """Like :meth:`score`, of the model that :meth:`load` was given last.
+
+        Args:
+            split, identity: As there.
+            race: How far to ask it on the search split; None asks everything.
+
+        Raises:
+            MissingPrerequisite: The items are not those that the race's rival was asked.
+        """
+        if race is not None:
+            return RacedItems(self.plan, self._tasks, self._run).run(race, identity)
         evaluation = self._evaluate(split, identity)
         for task in self.plan.tasks:
             for result in evaluation.tasks[task.domain]:
@@ -125,7 +139,13 @@ class Session:
     def _evaluate(self, split: Split, identity: str) -> Evaluation:
         done: dict[_Asked, tuple[TaskResult, ...]] = {}
         if self._tasks:
-            done = self._run(split)
+            asked = [
+                (loaded, task_files.chosen(loaded, self.plan, split))
+                for group in self._tasks.values()
+                for loaded in group
+            ]
+            judged = iter(self._run(asked))
+            done = {key: tuple(next(judged) for _ in group) for key, group in self._tasks.items()}
         scores: dict[str, Score] = {}
         items: dict[str, TaskItems] = {}
         tasks: dict[str, tuple[TaskResult, ...]] = {}
@@ -191,28 +211,12 @@ class Session:
 
     # ----------------------------------------------------------------------------------
 
-    def _run(self, split: Split) -> dict[_Asked, tuple[TaskResult, ...]]:
-        chosen: list[tuple[LoadedTask, list[int]]] = []
-        for group in self._tasks.values():
-            chosen += [(loaded, self._select(loaded, split)) for loaded in group]
+    def _run(self, asked: Sequence[tuple[LoadedTask, Sequence[int]]]) -> list[TaskResult]:
+        """Asks and judges items: of each task those of some indices, in that order."""
         _seed()
         with failures.failures_of_work(f"batch size {self.plan.batch_size}"):
-            usage = self._ask(chosen)
-        judged = iter([_judge(loaded, indices, usage) for loaded, indices in chosen])
-        return {key: tuple(next(judged) for _ in group) for key, group in self._tasks.items()}
-
-    def _select(self, loaded: LoadedTask, split: Split) -> list[int]:
-        plan = self.plan
-        indices = select(
-            loaded.hashes, split, holdout=plan.holdout, salt=plan.salt, limit=plan.limit
-        )
-        if not indices:
-            raise RecipeError(
-                f"task {loaded.name!r} has no {split.replace('_', '-')} items "
-                f"among its {len(loaded.hashes)}",
-                hint="change holdout or limit",
-            )
-        return indices
+            usage = self._ask(asked)
+        return [_judge(loaded, indices, usage) for loaded, indices in asked]
 
     def _ask(self, chosen: Sequence[tuple[LoadedTask, Sequence[int]]]) -> dict[int, Any]:
         """Sends all requests to the model; answers are left in the requests.

@@ -33,7 +33,7 @@ from evomerge_compiler.errors import (
 from evomerge_compiler.evaluation.metered import quiet_lm_eval
 from evomerge_compiler.evaluation.presets import load_presets
 from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, lm_eval_version
-from evomerge_compiler.evaluation.split import item_hash
+from evomerge_compiler.evaluation.split import Split, item_hash, select
 from evomerge_compiler.evaluation.task_index import local_tasks
 
 SUPPORTED_LM_EVAL = "0.4.13"
@@ -174,6 +174,22 @@ class TaskLoader:
             )
         else:
             task.set_config("num_fewshot", wanted.num_fewshot)
+
+
+def chosen(loaded: LoadedTask, plan: EvaluationPlan, split: Split) -> list[int]:
+    """Indices of the items of a split, in the order of their hashes.
+
+    Raises:
+        RecipeError: There are none.
+    """
+    indices = select(loaded.hashes, split, holdout=plan.holdout, salt=plan.salt, limit=plan.limit)
+    if not indices:
+        raise RecipeError(
+            f"task {loaded.name!r} has no {split.replace('_', '-')} items "
+            f"among its {len(loaded.hashes)}",
+            hint="change holdout or limit",
+        )
+    return indices
 
 
 def build_requests(loaded: LoadedTask, plan: EvaluationPlan, lm: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Literal, Protocol, TypeVar
 from evomerge_compiler.candidate import Failure, Scores
 from evomerge_compiler.compiler import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
+from evomerge_compiler.evaluation.race import Race
 from evomerge_compiler.genome import Genome
 
 Split = Literal["search", "held_out"]
@@ -33,6 +34,7 @@ class Job:
         model: The source to score as it is, or None. Exactly one of the two is given.
         splits: Which items to score; each split gives one :class:`Scores`.
         genome: What the plan was compiled from, for executors that merge nothing.
+        race: How far to ask it on the search split; None asks everything.
     """
 
     label: str
@@ -40,6 +42,7 @@ class Job:
     model: SourceModel | None = None
     splits: tuple[Split, ...] = ("search",)
     genome: Genome | None = None
+    race: Race | None = None
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class LocalExecutor(Executor):
         return {alias: self._folder(model) for alias, model in plan.models.items()}
 
     def _evaluate(self, folder: Path, job: Job) -> Step:
-        args = (self._placed()[0], folder, job.splits, identity(job))
+        args = (self._placed()[0], folder, job.splits, identity(job), job.race)
         return Step("evaluate", worker.score_model, args, self.settings.timeout_s)
 
     def _folder(self, model: SourceModel) -> Path:

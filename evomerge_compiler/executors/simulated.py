@@ -12,6 +12,7 @@ items, standard errors, and paired differences as real ones have.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -24,6 +25,7 @@ from typing import Any
 
 from evomerge_compiler.candidate import Score, Scores, TaskItems
 from evomerge_compiler.errors import WorkFailed
+from evomerge_compiler.evaluation import race as races
 from evomerge_compiler.executors.base import Executor, Job, JobResult, Split
 from evomerge_compiler.executors.local import identity
 from evomerge_compiler.executors.pool import Step, Work, drive, failure_of
@@ -100,9 +102,17 @@ class Landscape:
         return TaskItems(item_set, tuple(right))
 
 
-def evaluate(landscape: Landscape, values: Mapping[str, object], split: Split, key: str) -> Scores:
-    """The scores of one merge on one split."""
+def evaluate(
+    landscape: Landscape,
+    values: Mapping[str, object],
+    split: Split,
+    key: str,
+    race: races.Race | None = None,
+) -> Scores:
+    """The scores of one merge on one split; in a race, on the items that it comes to."""
     items = {name: landscape.score(name, split, values) for name in landscape.domains}
+    if race is not None and split == "search":
+        return races.run(race, functools.partial(races.answers_of, items), key)
     domains = {}
     for name, result in items.items():
         n = len(result.values)
@@ -136,7 +146,11 @@ def job_values(job: Job) -> dict[str, object]:
 
 
 def work_on(
-    landscape: Landscape, label: str, values: Mapping[str, object], keys: Mapping[Split, str]
+    landscape: Landscape,
+    label: str,
+    values: Mapping[str, object],
+    keys: Mapping[Split, str],
+    race: races.Race | None = None,
 ) -> dict[Split, Scores]:
     """Does a job, in this process or in a worker.
 
@@ -154,7 +168,7 @@ def work_on(
         if chance < share:
             raise WorkFailed("the landscape says so", reason=reason, step="merge")
         chance -= share
-    return {split: evaluate(landscape, values, split, key) for split, key in keys.items()}
+    return {split: evaluate(landscape, values, split, key, race) for split, key in keys.items()}
 
 
 def _first_try(landscape: Landscape, label: str) -> bool:
@@ -227,9 +241,11 @@ class SimulatedExecutor(Executor):
             self._pool.close()
             self._pool = None
 
-    def _args(self, job: Job) -> tuple[Landscape, str, dict[str, object], dict[Split, str]]:
+    def _args(
+        self, job: Job
+    ) -> tuple[Landscape, str, dict[str, object], dict[Split, str], races.Race | None]:
         keys = {split: self.eval_key(job, split) for split in job.splits}
-        return self.landscape, job.label, self.values(job), keys
+        return self.landscape, job.label, self.values(job), keys, job.race
 
     def _here(self, job: Job) -> JobResult:
         try:

@@ -51,6 +51,7 @@ class WarmExecutor(LocalExecutor):
             job.splits,
             self.settings.work,
             self._merge_options(),
+            job.race,
         )
         # The call announces its phases, each with its own limit.
         return Step("merge", worker.merge_and_score, args)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.fitness import Constraint, bounds, needs_models
 from evomerge_compiler.recipe_phases import phase_of, starts
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
+
+DROPPED = "dropped"
 
 
 def run_status(path: Path) -> dict[str, object]:
@@ -21,7 +23,7 @@ def run_status(path: Path) -> dict[str, object]:
     best = run.best()
     final = run.final()
     rows = [row for g in sealed for row in population_rows(run, g)]
-    failures = Counter(row["state"] for row in rows if row["state"] != "scored")
+    failures = Counter(row["state"] for row in rows if not is_scored(row))
     infeasible = sum(float(row.get("violation") or 0) > 0 for row in rows if is_scored(row))
     open_text = None
     if number is not None:
@@ -44,6 +46,7 @@ def run_status(path: Path) -> dict[str, object]:
     if search is not None and search.constraints:
         status["constraints"] = ", ".join(map(str, run_constraints(run))) or "not yet known"
         status["infeasible"] = infeasible
+    status |= _race_status(rows)
     front = run.front()
     if front:
         knee = next(row.id for row in front if row.knee)
@@ -64,6 +67,29 @@ def _phase_status(run: RunFolder, generation: int) -> dict[str, object]:
     return {"phase": f"{phases[index].name}, {index + 1} of {len(phases)}, since {first:03d}"}
 
 
+def _race_status(rows: Sequence[Mapping[str, str]]) -> dict[str, object]:
+    """What racing saved in the generations that raced, and how far its estimates were off."""
+    raced = [row for row in rows if row.get("items", "-") != "-"]
+    if not raced:
+        return {}
+    seen, of = (sum(int(row["items"].split("/")[at]) for row in raced) for at in (0, 1))
+    dropped = sum(row["state"] == DROPPED for row in raced)
+    status: dict[str, object] = {
+        "raced": f"{dropped} of {len(raced)} candidates dropped, {seen / of:.0%} of items asked"
+    }
+    errors = [
+        float(row["estimate"]) - float(row["fitness"])
+        for row in raced
+        if row["state"] != DROPPED and row["estimate"] != "-"
+    ]
+    if errors:
+        mean = sum(map(abs, errors)) / len(errors)
+        status["first_estimates"] = (
+            f"off by {mean:.3f} on average, of {len(errors)} candidates asked everything"
+        )
+    return status
+
+
 def run_constraints(run: RunFolder) -> tuple[Constraint, ...]:
     """The run's constraints as numbers; empty while the models they are relative to wait."""
     search, recipe = run.recipe.search, run.recipe
@@ -77,8 +103,8 @@ def run_constraints(run: RunFolder) -> tuple[Constraint, ...]:
 
 
 def is_scored(row: Mapping[str, str]) -> bool:
-    """Whether a line of ``population.tsv`` is of a scored candidate."""
-    return row["state"] == "scored"
+    """Whether a line of ``population.tsv`` is of a candidate with a fitness, estimated or not."""
+    return row["state"] in ("scored", DROPPED)
 
 
 def population_rows(run: RunFolder, generation: int) -> list[dict[str, str]]:
@@ -136,6 +162,9 @@ def _row(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
     }
     search = run.recipe.search
     assert search is not None and run.recipe.evaluation is not None
+    if run.recipe.evaluation.racing is not None:
+        race = candidate.scores.race if candidate.scores else None
+        row["items"] = f"{race.seen}/{race.of}" if race else None
     if search.constraints:
         row["violation"] = candidate.fitness.violation if candidate.fitness else None
     for index, objective in enumerate(search.objectives[1:], start=1):
@@ -157,11 +186,15 @@ def _row(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
 
 
 def state_of(candidate: StoredCandidate) -> str:
-    """``scored``, ``told``, the reason of a failure, ``mistaken`` for a bad edit, ``waiting``."""
+    """``scored``, ``dropped`` by a race, ``told``, the reason of a failure, ``mistaken`` for a
+    bad edit, ``waiting``.
+    """
     if candidate.problem is not None:
         return "mistaken"
     if candidate.failure is not None:
         return candidate.failure.reason
     if candidate.scores is not None and candidate.scores.told:
         return "told"
+    if candidate.scores is not None and not candidate.scores.complete:
+        return DROPPED
     return "scored" if candidate.done else "waiting"

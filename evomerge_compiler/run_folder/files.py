@@ -22,6 +22,7 @@ from evomerge_compiler.candidate import (
     Fitness,
     Lineage,
     Origin,
+    RaceRecord,
     Score,
     Scores,
 )
@@ -105,11 +106,18 @@ class _ScoreFile(_File):
     n: int = Field(ge=0)
 
 
+class _RaceFile(_File):
+    seen: int = Field(ge=0)
+    of: int = Field(ge=0)
+    estimates: list[float]
+
+
 class _ScoresFile(_File):
     fitness: float | list[float] | None
     stderr: float | None
     violation: float = Field(0.0, ge=0)
     domains: dict[str, _ScoreFile]
+    race: _RaceFile | None = None
     eval_key: str
     weights: str
     genome: str | None = Field(pattern=_SHA256)
@@ -196,7 +204,11 @@ def rounded_scores(scores: Scores, fitness: Fitness | None) -> tuple[Scores, Fit
         domain: replace(i, values=tuple(rounded(v) for v in i.values))
         for domain, i in scores.items.items()
     }
-    clean = Scores(domains, scores.eval_key, per_item, scores.weights)
+    race = scores.race
+    if race is not None:
+        _must_be_finite("an estimate", *race.estimates)
+        race = replace(race, estimates=tuple(map(rounded, race.estimates)))
+    clean = Scores(domains, scores.eval_key, per_item, scores.weights, race)
     if fitness is None:
         return clean, None
     _must_be_finite("the fitness", *fitness.objectives, fitness.stderr, fitness.violation)
@@ -231,6 +243,7 @@ def scores_texts(scores: Scores, fitness: Fitness | None, belongs: Belongs) -> t
             domain: {"metric": s.metric, "value": s.value, "stderr": s.stderr, "n": s.n}
             for domain, s in scores.domains.items()
         },
+        **({"race": _race(scores.race)} if scores.race else {}),
         "eval_key": scores.eval_key,
         "weights": scores.weights,
         "genome": belongs.genome,
@@ -238,6 +251,10 @@ def scores_texts(scores: Scores, fitness: Fitness | None, belongs: Belongs) -> t
         "items": sha256(items),
     }
     return checked_text(data), items
+
+
+def _race(race: RaceRecord) -> dict[str, object]:
+    return {"seen": race.seen, "of": race.of, "estimates": list(race.estimates)}
 
 
 def scores_from(text: str, items: str | None, file: str) -> tuple[Scores, Fitness | None, Belongs]:
@@ -256,7 +273,10 @@ def scores_from(text: str, items: str | None, file: str) -> tuple[Scores, Fitnes
     if data.fitness is not None:
         values = data.fitness if isinstance(data.fitness, list) else [data.fitness]
         fitness = Fitness(tuple(values), data.stderr, data.violation)
-    scores = Scores(domains, data.eval_key, items_from(items, file), data.weights)
+    race = None
+    if data.race is not None:
+        race = RaceRecord(data.race.seen, data.race.of, tuple(data.race.estimates))
+    scores = Scores(domains, data.eval_key, items_from(items, file), data.weights, race)
     return scores, fitness, Belongs(data.genome, data.mergekit)
 
 

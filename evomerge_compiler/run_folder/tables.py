@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evomerge_compiler.candidate import CandidateId, TaskItems
+from evomerge_compiler.candidate import CandidateId, RaceRecord, TaskItems
 from evomerge_compiler.errors import Place, RunDamaged, UsageError
 
 DECIMALS = 6
@@ -115,7 +115,7 @@ class PopulationRow:
 
     Attributes:
         slot: Its slot.
-        state: ``scored`` or the reason of its failure.
+        state: ``scored``, ``dropped`` by a race, or the reason of its failure.
         fitness: Its objectives; empty for a failed one.
         stderr: Standard error of the first objective.
         rank: 1 is best; None for a failed one.
@@ -124,6 +124,7 @@ class PopulationRow:
         domains: Domain to value.
         violation: How far it is from keeping to the constraints; None for a failed one.
         constrained: Whether the search has constraints: only then there is a column for that.
+        race: How far it was asked; there are columns for that where some were in a race.
     """
 
     slot: int
@@ -136,6 +137,7 @@ class PopulationRow:
     domains: Mapping[str, float]
     violation: float | None = None
     constrained: bool = False
+    race: RaceRecord | None = None
 
 
 def population_text(rows: Sequence[PopulationRow]) -> str:
@@ -144,9 +146,9 @@ def population_text(rows: Sequence[PopulationRow]) -> str:
     names = list(dict.fromkeys(domain for row in rows for domain in row.domains))
     fitness = ["fitness", *(f"fitness_{i}" for i in range(2, n_objectives + 1))]
     violation = ["violation"] if any(row.constrained for row in rows) else []
-    lines = [
-        ["slot", "state", *fitness, "stderr", *violation, "rank", "origin", "parents", *names]
-    ]
+    race = ["items", "estimate"] if any(row.race for row in rows) else []
+    columns = ["slot", "state", *fitness, "stderr", *violation, *race, "rank", "origin", "parents"]
+    lines = [[*columns, *names]]
     for row in sorted(rows, key=lambda row: row.slot):
         values = [*row.fitness, *[None] * (n_objectives - len(row.fitness))]
         lines.append(
@@ -156,6 +158,7 @@ def population_text(rows: Sequence[PopulationRow]) -> str:
                 *(_cell(value) for value in values),
                 _cell(row.stderr),
                 *(_cell(row.violation) for _ in violation),
+                *(_race_cells(row.race) if race else ()),
                 "-" if row.rank is None else str(row.rank),
                 row.origin,
                 ",".join(str(parent) for parent in row.parents) or "-",
@@ -163,6 +166,13 @@ def population_text(rows: Sequence[PopulationRow]) -> str:
             ]
         )
     return "".join("\t".join(line) + "\n" for line in lines)
+
+
+def _race_cells(race: RaceRecord | None) -> tuple[str, str]:
+    """Items asked of those there are, and the estimate of the first look."""
+    if race is None:
+        return "-", "-"
+    return f"{race.seen}/{race.of}", _cell(race.estimates[0] if race.estimates else None)
 
 
 def _cell(value: float | None) -> str:
