@@ -94,8 +94,6 @@ def conclude(
     scored = [c for c in contenders if c.name in held]
     if recipe.evaluation is not None and recipe.evaluation.racing is not None:
         final["racing"] = racing.findings(recipe, ending, held)
-    if recipe.evaluation is not None and recipe.evaluation.racing is not None:
-        final["racing"] = racing.findings(recipe, ending, held)
     shared = None
     if evaluation is not None:
         before = (folder.final() or {}).get("guards", {}).get("overlap")

@@ -26,19 +26,6 @@ class ItemCount:
 
 
 @dataclass(frozen=True)
-class ItemCount:
-    """Items that candidates were asked.
-
-    Attributes:
-        asked: Over all candidates that were scored here, equal merges once.
-        of: What they come to where every candidate is asked everything.
-    """
-
-    asked: int = 0
-    of: int = 0
-
-
-@dataclass(frozen=True)
 class Ending:
     """How an evolution ended.
 
@@ -54,8 +41,6 @@ class Ending:
         front: Of several objectives what nothing beats; else empty.
         dropped: Those that a race ended, equal merges once; their fitness is an estimate.
         items: What was asked.
-        dropped: Those that a race ended, equal merges once; their fitness is an estimate.
-        items: What was asked.
         spread: Of the front, those that are measured on held-out items beside the knee.
     """
 
@@ -67,8 +52,6 @@ class Ending:
     n_infeasible: int = 0
     finalists: tuple[Outcome, ...] = ()
     front: tuple[Outcome, ...] = ()
-    dropped: tuple[Outcome, ...] = ()
-    items: ItemCount = ItemCount()
     dropped: tuple[Outcome, ...] = ()
     items: ItemCount = ItemCount()
     spread: tuple[Outcome, ...] = ()
@@ -149,22 +132,6 @@ class History:
         else:
             self.dropped[scores.eval_key] = outcome
 
-    def _count(self, outcome: Outcome) -> None:
-        """Keeps account of what was asked; an equal merge is asked nothing again."""
-        scores = outcome.scores
-        if scores is None or scores.told:
-            return
-        if scores.eval_key in self.answers or scores.eval_key in self.dropped:
-            return
-        asked = of = sum(score.n for score in scores.domains.values())
-        if scores.race is not None:
-            asked, of = scores.race.seen, scores.race.of
-        self.items = ItemCount(self.items.asked + asked, self.items.of + of)
-        if scores.complete:
-            self.answers[scores.eval_key] = scores
-        else:
-            self.dropped[scores.eval_key] = outcome
-
     def _best_of(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """The best few; earlier ones go before later ones of the same merit."""
         best: dict[str, Outcome] = {}
@@ -219,8 +186,6 @@ class History:
             self.n_infeasible,
             tuple(self.finalists()),
             tuple(self.front),
-            dropped=tuple(self.dropped.values()),
-            items=self.items,
             dropped=tuple(self.dropped.values()),
             items=self.items,
             spread=tuple(self.spread()),
