@@ -173,9 +173,9 @@ def _row(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
             row[objective] = candidate.fitness.objectives[index] if candidate.fitness else None
     for domain, score in (candidate.scores.domains if candidate.scores else {}).items():
         row[domain] = score.value
-    index = phase_of(search.phases, candidate.id.generation)
-    if index is not None:
-        row["phase"] = search.phases[index].name
+    phase = phase_of(search.phases, candidate.id.generation)
+    if phase is not None:
+        row["phase"] = search.phases[phase].name
     row["origin"] = candidate.lineage.origin
     row["parents"] = ",".join(map(str, candidate.lineage.parents)) or None
     if candidate.genome is not None:

@@ -153,8 +153,6 @@ def _findings(final: Final) -> Iterator[str]:
         )
     if "racing" in final:
         yield from _racing(final["racing"])
-    if "racing" in final:
-        yield from _racing(final["racing"])
     for row in final.get("constraints", ()):
         held = row.get("held_out")
         if held and held["value"] < held["bound"]:
@@ -164,21 +162,6 @@ def _findings(final: Final) -> Iterator[str]:
             )
     for warning in final["guards"]["warnings"]:
         yield f"Beware: {warning}."
-
-
-def _racing(racing: Final) -> Iterator[str]:
-    yield (
-        f"Racing: {racing['items']} of {racing['of']} items asked ({racing['share']:.0%}), "
-        f"{racing['dropped']} candidates dropped."
-    )
-    error = racing.get("error")
-    if error:
-        ahead = racing["wrongly_dropped"]
-        yield (
-            f"Estimates of {error['n']} dropped candidates, asked all items for this check "
-            f"({racing['audit_items']} items): off by {error['mean']:+.3f} on average, "
-            f"{error['largest']:.3f} at most; {ahead or 'none'} of them is better than the best."
-        )
 
 
 def _racing(racing: Final) -> Iterator[str]:
