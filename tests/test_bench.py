@@ -80,6 +80,20 @@ def test_the_page_holds_the_machine_and_a_table_for_each_suite(tmp_path: Path) -
     assert "## ray" not in text
 
 
+def test_a_page_keeps_other_tables_and_words_of_the_same_machine(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    slow = Figure("slow", 2.0, 1.0, 3.0, "s", 3, suite="merges")
+    page.write(path, [slow], {"cores": "2"})
+    path.write_text(path.read_text() + "\n## Why\n\nBecause.\n")
+    page.write(path, [Figure("fast", 1.0, 1.0, 1.0, "s", 1, suite="start_up")], {"cores": "2"})
+    text = path.read_text()
+    assert text.index("fast") < text.index("slow") < text.index("## Why\n\nBecause.\n")
+    page.write(path, [slow], {"cores": "2"})
+    assert path.read_text() == text
+    page.write(path, [slow], {"cores": "64"})
+    assert "fast" not in path.read_text()
+
+
 def test_parts_exclude_what_they_call() -> None:
     class Clock:
         def outer(self) -> int:
@@ -121,7 +135,6 @@ def hold(n_bytes: int) -> int:
 
 
 def test_memory_and_processor_time_of_children_are_seen() -> None:
-    others = set(usage.descendants(os.getpid()))  # of tests before, such as the sandbox
     before = usage.cpu_seconds()
     with usage.watched_memory(usage.started_from_now()) as peak, WorkerPool(1) as pool:
         assert pool.submit(hold, 100_000_000).result() == 100_000_000

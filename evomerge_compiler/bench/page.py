@@ -13,6 +13,7 @@ from evomerge_compiler.bench.figures import Figure
 from evomerge_compiler.processes import run_command
 from evomerge_compiler.yamlio import write_atomic
 
+_SECTION = "\n## "
 COLUMNS = ("what", "median", "low", "high", "unit", "n", "bound", "holds", "note")
 _PACKAGES = ("evomerge-compiler", "torch", "transformers", "mergekit", "lm_eval", "ray")
 _HEAD = """\
@@ -80,25 +81,35 @@ def number(value: float) -> str:
 
 
 def write(path: Path, figures: Sequence[Figure], described: Mapping[str, str]) -> None:
-    """Writes the page.
+    """Writes the page; what it holds of other suites stays, if it is of the same machine.
 
     Args:
         path: The file.
         figures: In the order of the tables.
         described: Of the machine, see :func:`machine`.
     """
-    command = f"evomerge bench -o {path.name}"
-    parts = [_HEAD.format(command=command)]
-    parts += [f"| {key} | {value} |\n" for key, value in described.items()]
+    head = _HEAD.format(command=f"evomerge bench -o {path.name}")
+    head += "".join(f"| {key} | {value} |\n" for key, value in described.items())
+    sections = _sections(path, head)
     for name, suite in SUITES.items():
         rows = [figure for figure in figures if figure.suite == name]
         if rows:
-            parts.append(f"\n## {name}: {suite.summary}\n\n")
-            if suite.reading:
-                parts.append(f"{suite.reading}\n\n")
-            parts.append(_line(COLUMNS) + _line(["---"] * len(COLUMNS)))
-            parts += [_line(row(figure)) for figure in rows]
-    write_atomic(path, "".join(parts))
+            title = f"{name}: {suite.summary}\n\n"
+            reading = f"{suite.reading}\n\n" if suite.reading else ""
+            table = _line(COLUMNS) + _line(["---"] * len(COLUMNS))
+            sections[name] = title + reading + table + "".join(_line(row(each)) for each in rows)
+    known = [name for name in SUITES if name in sections]
+    others = [name for name in sections if name not in SUITES]  # what people wrote, at the end
+    ordered = [sections[name].strip() + "\n" for name in (*known, *others)]
+    write_atomic(path, _SECTION.join([head, *ordered]))
+
+
+def _sections(path: Path, head: str) -> dict[str, str]:
+    """What a page of the same machine holds under each suite's name or other title."""
+    before, *sections = path.read_text("utf-8").split(_SECTION) if path.is_file() else [""]
+    if before.strip() != head.strip():
+        return {}
+    return {section.partition("\n")[0].partition(":")[0]: section for section in sections}
 
 
 def _line(cells: Sequence[str]) -> str:

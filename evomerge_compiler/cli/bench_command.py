@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
               help="Workers of suites that search.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
-              help="Also write the table as a page of Markdown.")  # fmt: skip
+              help="Also write a page of Markdown; other suites' tables stay.")  # fmt: skip
 @json_option
 def command(
     suites: tuple[str, ...],
