@@ -2,7 +2,8 @@
 
 Every side merges and scores the same candidates on the same items with the same batch size, one
 at a time, on one thread. The first candidate of a side does not count where the side goes on in
-one process: it pays for imports and for loading tasks.
+one process: it pays for imports and for loading tasks. A round is several candidates, because a
+candidate that shares stages with earlier ones costs the executors less.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -20,7 +22,7 @@ from typing import Any
 
 from evomerge_compiler import launch
 from evomerge_compiler.bench.commands import seconds, tools_environment
-from evomerge_compiler.bench.figures import Figure, figure, ratio
+from evomerge_compiler.bench.figures import Figure, at_least, figure, ratio
 from evomerge_compiler.bench.setting import Setting, in_turns
 from evomerge_compiler.bench.work import Work, n_items, prepare, run_all, search_items
 from evomerge_compiler.compiler import MergePlan
@@ -32,22 +34,24 @@ SIDES = {
     "warm": "executor warm",
     "cli": "executor cli",
     "commands": "commands mergekit-multi and lm_eval",
-    "loop": "mergekit-evolve-like loop",
+    "fresh": "loop of run_merge and a fresh simple_evaluate",
+    "kept": "the same loop, keeping lm-eval's index of tasks",
 }
-
-
-# Items a task and rounds: as the recipe is evolved, and with every item of the search split.
-WORKLOADS = ((None, 5), (1000, 2))
+# Rounds, and candidates a round.
+SIZE = (3, 4)
+# What people without evomerge are to gain. mergekit-evolve keeps the index of tasks, Mergenetic
+# makes it again for every candidate, as ``simple_evaluate`` does when it is given none.
+BOUNDS = {"cli": at_least(20), "commands": None, "fresh": at_least(5), "kept": at_least(5)}
 # Equal work gives equal scores; a GPU may round an answer or two another way.
 _SCORE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One candidate of one side.
+    """One candidate, or a round of them, of one side.
 
     Attributes:
-        seconds: Wall time.
+        seconds: Wall time of a candidate.
         score: Mean of its domains, on which the sides must agree.
     """
 
@@ -59,33 +63,38 @@ Side = Callable[[MergePlan], Measured]
 
 
 def run(setting: Setting) -> Iterator[Figure]:
-    """Measures all sides in turns, once for each workload."""
-    for limit, rounds in setting.size(WORKLOADS, ((None, 1),)):
-        work = prepare(setting, f"candidates-{limit}", rounds + 1, limit)
-        with ExitStack() as stack:
-            tools = stack.enter_context(WorkerPool(1, environment=tools_environment()))
-            items = tools.submit(search_items, work.evaluation).result()
-            other = OtherTools(work, items, setting.device, tools)
-            calls: dict[str, Side] = {
-                name: partial(_score, stack.enter_context(_executor(work, name, setting)))
-                for name in ("warm", "cli")
-            }
-            calls["commands"], calls["loop"] = other.by_commands, other.in_a_loop
-            if not setting.quick:
-                for name in ("warm", "cli", "loop"):
-                    calls[name](work.plans[0])
-            sides = {name: partial(_of_round, call, work) for name, call in calls.items()}
-            found = in_turns(sides, rounds)
-        note = f"{n_items(items)} items, one thread"
-        yield from _figures(found, note + differences(found))
+    """Measures all sides in turns."""
+    rounds, n_candidates = setting.size(SIZE, (1, 1))
+    work = prepare(setting, "candidates", rounds * n_candidates + 1)
+    with ExitStack() as stack:
+        pools = [stack.enter_context(WorkerPool(1, environment=tools_environment())) for _ in "fk"]
+        items = pools[0].submit(search_items, work.evaluation).result()
+        fresh, kept = (OtherTools(work, items, setting.device, pool) for pool in pools)
+        calls: dict[str, Side] = {
+            name: partial(_score, stack.enter_context(_executor(work, name, setting)))
+            for name in ("warm", "cli")
+        }
+        calls["commands"] = fresh.by_commands
+        calls["fresh"] = partial(fresh.in_a_loop, keep_index=False)
+        calls["kept"] = partial(kept.in_a_loop, keep_index=True)
+        if not setting.quick:
+            for name in set(calls) - {"commands"}:
+                calls[name](work.plans[0])
+        sides = {
+            name: partial(_of_round, call, work, n_candidates) for name, call in calls.items()
+        }
+        found = in_turns(sides, rounds)
+    note = f"{n_items(items)} items, one thread; a round is {n_candidates} candidates"
+    yield from _figures(found, note + differences(found))
 
 
 def _figures(found: Mapping[str, Sequence[Measured]], note: str) -> Iterator[Figure]:
     rates = {name: [60 / each.seconds for each in values] for name, values in found.items()}
     for name, values in rates.items():
         yield figure(SIDES[name], values, "candidates/min", note=note)
-    for name in ("cli", "commands", "loop"):
-        yield ratio((SIDES["warm"], SIDES[name]), rates["warm"], rates[name], note=note)
+    for name, bound in BOUNDS.items():
+        sides = (SIDES["warm"], SIDES[name])
+        yield ratio(sides, rates["warm"], rates[name], bound=bound, note=note)
 
 
 def differences(found: Mapping[str, Sequence[Measured]]) -> str:
@@ -104,8 +113,14 @@ def differences(found: Mapping[str, Sequence[Measured]]) -> str:
     return "".join(out)
 
 
-def _of_round(call: Side, work: Work, number: int) -> Measured:
-    return call(work.plans[number + 1])
+def _of_round(call: Side, work: Work, n_candidates: int, number: int) -> Measured:
+    """The mean of a round; the first plan of all is for warming up."""
+    first = 1 + number * n_candidates
+    found = [call(plan) for plan in work.plans[first : first + n_candidates]]
+    return Measured(
+        statistics.mean(each.seconds for each in found),
+        statistics.mean(each.score for each in found),
+    )
 
 
 def _executor(work: Work, name: str, setting: Setting) -> AbstractContextManager[Executor]:
@@ -139,8 +154,8 @@ class OtherTools:
         self.items = items
         self.device = device
         self.pool = pool
-        self.folder = work.folder / "others"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(dir=work.folder))
+        self._n_merged = 0
         # As the sessions of evomerge choose: a CPU computes in float32.
         self.dtype = "float32" if device == "cpu" else "auto"
         self.references = {alias: str(path) for alias, path in work.sources.items()}
@@ -166,12 +181,14 @@ class OtherTools:
         shutil.rmtree(folder)
         return Measured(total, self._mean(results))
 
-    def in_a_loop(self, plan: MergePlan) -> Measured:
-        """``run_merge`` to disk and a fresh ``simple_evaluate``, in a warm process."""
+    def in_a_loop(self, plan: MergePlan, *, keep_index: bool) -> Measured:
+        """``run_merge`` to disk and ``simple_evaluate``, in a warm process."""
+        # mergekit keeps what it has read by its path, so no two merges may have the same.
+        self._n_merged += 1
         args = (
-            plan.written(self.references), plan.random_seed, self.folder / "loop", self.items,
-            self.work.evaluation.batch_size, self.work.evaluation.include_paths[0],
-            self.device, self.dtype,
+            plan.written(self.references), plan.random_seed, self.folder / str(self._n_merged),
+            self.items, self.work.evaluation.batch_size, self.work.evaluation.include_paths[0],
+            keep_index, self.device, self.dtype,
         )  # fmt: skip
         took, results = self.pool.submit(merge_and_evaluate, *args).result()
         return Measured(took, self._mean(results))
@@ -188,12 +205,11 @@ _managers: dict[str, Any] = {}
 
 def merge_and_evaluate(
     text: str, seed: int, folder: Path, items: Mapping[str, list[int]], batch_size: int,
-    include_path: str, device: str, dtype: str,
+    include_path: str, keep_index: bool, device: str, dtype: str,
 ) -> tuple[float, dict[str, dict[str, float]]]:  # fmt: skip
-    """One candidate as mergekit-evolve handles it; runs in a worker.
+    """One candidate as a loop of one's own handles it; runs in a worker.
 
-    As there, merges go to disk, the model is loaded afresh, and lm-eval's index of tasks is made
-    once: ``simple_evaluate`` by itself would make it again for every candidate.
+    As in mergekit-evolve and Mergenetic, merges go to disk and the model is loaded afresh.
 
     Args:
         text: The merge, several documents for several stages.
@@ -202,6 +218,7 @@ def merge_and_evaluate(
         items: Name of each task to indices of its items.
         batch_size: Prompts a batch.
         include_path: Folder with the tasks.
+        keep_index: Whether lm-eval's index of tasks outlives the candidate.
         device: ``cpu`` or ``cuda``.
         dtype: Of the loaded model.
 
@@ -215,7 +232,7 @@ def merge_and_evaluate(
     from mergekit.merge import run_merge
     from mergekit.options import MergeOptions
 
-    if include_path not in _managers:
+    if keep_index and include_path not in _managers:
         _managers[include_path] = TaskManager(include_path=include_path)
     options = MergeOptions(random_seed=seed, cuda=device == "cuda", write_model_card=False)
     started = time.monotonic()
@@ -234,7 +251,7 @@ def merge_and_evaluate(
         samples=dict(items),
         batch_size=batch_size,
         device=device,
-        task_manager=_managers[include_path],
+        task_manager=_managers.get(include_path) or TaskManager(include_path=include_path),
         log_samples=False,
     )
     shutil.rmtree(folder)
