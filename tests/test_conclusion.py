@@ -128,6 +128,38 @@ def test_of_several_objectives_the_knee_wins_and_trade_offs_are_called_so(tmp_pa
     assert both["verdict"]["claim"] == "gain"
 
 
+def test_the_ends_of_a_front_are_measured_on_held_out_items_too(tmp_path: Path) -> None:
+    three = ("search.strategy=nsga2", "search.objectives=[code, math, multilingual]")
+    final = run_of(tmp_path / "run", Planted(seed=6), *three, "search.finalists=3")
+    points = final["front"]
+    measured = {point["id"] for point in points if "held_out" in point}
+    assert len(points) > len(measured) == 3
+    rest = [point["id"] for point in points if not point["knee"]]
+    assert measured == {final["winner"], rest[0], rest[-1]}
+    # The knee alone is compared, and so corrected for.
+    assert [row["id"] for row in final["finalists"]] == [final["winner"]]
+    assert final["verdict"]["comparisons"] == 3 * 5
+    assert {rest[0], rest[-1], "winner"} <= set(final["transfer"]["held_out"])
+    text = final_text("toy", final, tmp_path)
+    assert "math held out" in text and "what is kept of the parents" in text
+    one = run_of(tmp_path / "one", Planted(seed=6), *three, "search.finalists=1")
+    assert ["held_out" in p for p in one["front"]] == [p["knee"] for p in one["front"]]
+
+
+def test_lengths_are_shown_where_they_are_searched_for(tmp_path: Path) -> None:
+    world = Planted(seed=6, answers={"coder": "ees"})
+    final = run_of(tmp_path / "run", world, "search.strategy=nsga2",
+                   "search.objectives=[mean, tokens]")  # fmt: skip
+    # Of equal ones the first; the coder says nothing in a third of its answers.
+    assert final["transfer"]["slow"] == "mathematician"
+    row = final["transfer"]["held_out"]["coder"]
+    assert row["tokens"]["p10"] == 1 and row["length_change"] < -0.2
+    assert "against mathematician" in final_text("toy", final, tmp_path)
+    plain = run_of(tmp_path / "plain", world)
+    text = final_text("toy", plain, tmp_path)
+    assert "what is kept of the parents" in text and "against mathematician" not in text
+
+
 def test_the_front_is_in_the_folder_and_the_same_after_a_resume(tmp_path: Path) -> None:
     world = Planted(seed=8)
     for generations in (1, 3):

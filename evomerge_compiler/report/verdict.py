@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.conclusion import GAIN, LOSS, NO_DIFFERENCE, NOTHING, TRADE_OFF
+from evomerge_compiler.fitness import TOKENS
 
 Final = Mapping[str, Any]
 TESTS = {"mcnemar": "exact McNemar", "bootstrap": "bootstrap", "clt": "t test"}
@@ -100,9 +101,9 @@ def _front(final: Final) -> str:
 
 
 def _transfer(final: Final) -> str:
-    """Answers' lengths, and what became of what the parents have right, on held-out items."""
+    """What became of what the parents have right, and lengths where they are searched for."""
     table = final["transfer"]
-    slow = table["slow"]
+    slow = table["slow"] if TOKENS in final["objectives"] else None
     header = ["what is kept of the parents (held-out items)", "lost", "of", "rate", "new"]
     if slow is not None:
         header += ["tokens", "p10", "p50", "p90", "max", f"against {slow}"]
