@@ -56,6 +56,13 @@ SUITES = {
         "95 % intervals over seeds.",
         by_name=True,
     ),
+    "racing": Suite(
+        "what searches lose and save that do not ask every candidate all items",
+        60,
+        reading="Means over seeds, all on the same held-out items; low and high are the ends of "
+        "95 % intervals over seeds.",
+        by_name=True,
+    ),
 }
 
 
