@@ -21,6 +21,7 @@ from pydantic import (
 Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 FailureReason = Literal["invalid", "crashed", "out_of_memory", "timeout", "non_finite", "unsafe"]
+Backend = Literal["hf", "vllm"]
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 
@@ -134,6 +135,7 @@ class EvaluationSpec(Strict):
     system_instruction: str | None = None
     gen_kwargs: dict[str, Any] = Field(default_factory=dict)
     max_length: int | None = Field(None, ge=8)
+    backend: Backend = Field("hf", description="hf: transformers; vllm: vLLM, on a GPU")
     dtype: Literal["auto"] | Dtype = "auto"
     timeout_s: Number = Field(3600.0, gt=0, description="for one merge or one evaluation")
 

@@ -6,6 +6,7 @@ model's buffers between candidates. Everything here is called by name through a 
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from evomerge_compiler.executors.base import Split
 from evomerge_compiler.merging.cli import MergedModel, run_plan
 from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.merging.weights import TensorsHash
-from evomerge_compiler.process_pool import announce
+from evomerge_compiler.process_pool import WorkerPool, announce
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +68,28 @@ def merge_plan(
     return run_plan(plan, sources, work=work, out=out, options=options)
 
 
+def merge_in_memory(
+    plan: MergePlan, sources: Mapping[str, Path], work: Path, out: Path, options: MergeOptions
+) -> MergedModel | NotInMemory:
+    """Like :func:`merge_plan`, but by this process, with what it knows of earlier merges."""
+    from evomerge_compiler.merging.in_memory import InMemoryUnavailable
+    from evomerge_compiler.merging.model_writer import write_model
+
+    started = time.monotonic()
+    try:
+        weights = _HashedWeights(_merger(work, options).prepare(plan, sources))
+        write_model(weights, out)
+    except InMemoryUnavailable as error:
+        return NotInMemory(error.message)
+    return MergedModel(
+        out,
+        weights.tensors_sha256,
+        n_parameters=sum(spec.n_elements for spec in weights.tensors.values()),
+        n_bytes=sum(spec.n_bytes for spec in weights.tensors.values()),
+        seconds=time.monotonic() - started,
+    )
+
+
 def score_model(
     evaluation: EvaluationPlan,
     folder: Path,
@@ -86,6 +109,21 @@ def score_model(
     Returns:
         Scores by split, and the seconds they took without the making of the session.
     """
+    if evaluation.backend == "vllm":
+        # Only the end of its process gives back all that an engine holds.
+        with WorkerPool(1, environment=os.environ) as apart:
+            call = apart.submit(_score_folder, evaluation, folder, splits, identity, race)
+            return call.result()
+    return _score_folder(evaluation, folder, splits, identity, race)
+
+
+def _score_folder(
+    evaluation: EvaluationPlan,
+    folder: Path,
+    splits: Sequence[Split],
+    identity: str,
+    race: Race | None,
+) -> tuple[dict[Split, Scores], float]:
     session = _session(evaluation)
     started = time.monotonic()
     session.load(folder)

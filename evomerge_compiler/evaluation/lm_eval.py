@@ -21,11 +21,11 @@ from typing import Any
 from evomerge_compiler.candidate import Score, Scores, TaskItems
 from evomerge_compiler.errors import EvomergeError, RecipeError, WorkFailed
 from evomerge_compiler.evaluation import (
+    backends,
     command,
     failures,
     metered,
     perplexity,
-    resident,
     task_files,
 )
 from evomerge_compiler.evaluation.model_weights import Weights
@@ -68,7 +68,7 @@ class Session:
         """
         self.plan = plan
         _start_sandbox(plan)
-        self.resident = resident.ResidentModel(plan)
+        self.resident = backends.make(plan)
         self._tasks: dict[_Asked, list[LoadedTask]] = {}
         self._requests_for: str | None = None
         self._folder: Path | None = None
@@ -169,7 +169,7 @@ class Session:
             split=split,
             scores=Scores(domains=scores, eval_key=key, items=items),
             tasks=tasks,
-            n_parameters=self._n_parameters() if self._tasks else 0,
+            n_parameters=self.resident.n_parameters if self._tasks else 0,
         )
 
     def text_score(self, model: Path, text: str | Sequence[perplexity.Passage]) -> TextScore:
@@ -205,9 +205,6 @@ class Session:
                 for loaded in group:
                     task_files.build_requests(loaded, self.plan, self.resident.lm)
             self._requests_for = key
-
-    def _n_parameters(self) -> int:
-        return sum(p.numel() for p in self.resident.lm.model.parameters())
 
     # ----------------------------------------------------------------------------------
 

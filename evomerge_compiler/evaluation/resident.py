@@ -55,6 +55,11 @@ class ResidentModel:
         """Where the model is: the plan's device with ``auto`` decided."""
         return resolve_device(self.plan.device)
 
+    @property
+    def n_parameters(self) -> int:
+        """Parameters of the loaded model."""
+        return sum(parameter.numel() for parameter in self.lm.model.parameters())
+
     def load(self, model: Path | Weights) -> None:
         """Makes a model the resident one.
 
@@ -67,7 +72,7 @@ class ResidentModel:
         from safetensors import SafetensorError
 
         folder = model if isinstance(model, Path) else model.shell
-        shell_key, tokenizer_key = _shell(folder)
+        shell_key, tokenizer_key = shell_hashes(folder)
         try:
             weights = FolderWeights(model) if isinstance(model, Path) else model
             swapped = self.lm is not None and shell_key == self.shell_key and self._swap(weights)
@@ -168,8 +173,12 @@ def resolve_device(device: str) -> str:
 # Folders
 
 
-def _shell(folder: Path) -> tuple[str, str]:
-    """Hashes of what a model is besides its weights, and of its tokenizer alone."""
+def shell_hashes(folder: Path) -> tuple[str, str]:
+    """Hashes of what a model is besides its weights, and of its tokenizer alone.
+
+    Raises:
+        WorkFailed: The folder has no readable config.json.
+    """
     tokenizer = hashlib.sha256()
     for name in _TOKENIZER_FILES:
         file = folder / name

@@ -27,7 +27,7 @@ from evomerge_compiler.evaluation.task_index import (
     include_paths,
     local_tasks,
 )
-from evomerge_compiler.recipe_schema import EvaluationSpec, TaskSpec
+from evomerge_compiler.recipe_schema import Backend, EvaluationSpec, TaskSpec
 from evomerge_compiler.yamlio import Document
 
 COMMAND_PREFIX = "command:"
@@ -96,6 +96,7 @@ class EvaluationPlan:
         system_instruction: System turn of every prompt.
         gen_kwargs: Generation arguments that replace the tasks' own.
         max_length: Context length in tokens, None for the model's own.
+        backend: What computes: ``hf`` is transformers, ``vllm`` is vLLM, through lm-eval.
         dtype: Type of the weights. ``auto`` is the model's own, but float32 on a CPU.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         gpu_workers: Workers that have the GPU in common.
@@ -117,6 +118,7 @@ class EvaluationPlan:
     system_instruction: str | None = None
     gen_kwargs: Mapping[str, Any] = field(default_factory=dict)
     max_length: int | None = None
+    backend: Backend = "hf"
     dtype: str = "auto"
     device: str = "auto"
     gpu_workers: int = 1
@@ -198,6 +200,7 @@ def plan_evaluation(
         system_instruction=spec.system_instruction,
         gen_kwargs=dict(spec.gen_kwargs),
         max_length=spec.max_length,
+        backend=spec.backend,
         dtype=spec.dtype,
         device=device,
         offline=offline,
@@ -343,6 +346,8 @@ def eval_key(model_identity: str, plan: EvaluationPlan, split: Split = "search")
         [t.task, t.metric, t.filter, t.num_fewshot, *([t.gen_kwargs] if t.gen_kwargs else [])]
         for t in plan.tasks
     ]
+    if plan.backend == "hf":
+        asked.pop("backend")  # keys are older than other backends
     if split == "held_out":
         asked.pop("limit")  # the held-out split is never cut short
     asked["lm_eval"] = lm_eval_version()

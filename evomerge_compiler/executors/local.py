@@ -8,7 +8,7 @@ recipe. Stages stay, below a limit, for other candidates that share them.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from evomerge_compiler.compiler import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
 from evomerge_compiler.executors.base import Executor, Job, JobResult, Split
-from evomerge_compiler.executors.placement import Placement, place, placed, tell
+from evomerge_compiler.executors.placement import NO_GPU, Placement, place, placed, tell
 from evomerge_compiler.executors.pool import Step, Work, drive
+from evomerge_compiler.merging.cli import MergedModel
 from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.merging.sources import materialise
 from evomerge_compiler.merging.stage_cache import StageCache
@@ -65,19 +66,24 @@ class LocalExecutor(Executor):
         self.evaluation = evaluation
         self.settings = settings
         self._pool: WorkerPool | None = None
+        self._mergers: WorkerPool | None = None
         self._folders: dict[str, Path] = {}
         self._placement: Placement | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, JobResult]]:
         """See :class:`~evomerge_compiler.executors.base.Executor`."""
         if self._pool is None:
-            self._pool = self._workers()
+            self._pool = self._workers(self.placement)
+            if self.placement.overlaps:
+                self._mergers = self._workers(NO_GPU)
             tell(self.placement, self.settings.n_workers)
         yield from drive(
             jobs,
             self._work,
             self._pool,
-            n_at_once=self.settings.n_workers,
+            merging=self._mergers,
+            # One is scored by each worker, and one is merged or waits for it.
+            n_at_once=self.settings.n_workers * (1 if self._mergers is None else 2),
             retries=self.settings.retries,
             abandon=self.close,
         )
@@ -88,9 +94,10 @@ class LocalExecutor(Executor):
 
     def close(self) -> None:
         """Ends all workers and what they have started."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        for pool in (self._pool, self._mergers):
+            if pool is not None:
+                pool.close()
+        self._pool = self._mergers = None
 
     @property
     def placement(self) -> Placement:
@@ -99,11 +106,11 @@ class LocalExecutor(Executor):
             self._placement = place(self.evaluation.device, self.settings.merge)
         return self._placement
 
-    def _workers(self) -> WorkerPool:
+    def _workers(self, placement: Placement) -> WorkerPool:
         return WorkerPool(
             self.settings.n_workers,
             environment=worker_environment(offline=self.evaluation.offline),
-            own=self.placement.environment,
+            own=placement.environment,
         )
 
     def _placed(self) -> tuple[EvaluationPlan, MergeOptions]:
@@ -124,26 +131,31 @@ class LocalExecutor(Executor):
     def _candidate(self, index: int, job: Job) -> Work:
         """Merges a candidate to disk, scores it, and removes it."""
         assert job.plan is not None
-        sources = self._sources(job.plan)
-        out = self.settings.work / "candidates" / candidate_folder(index, job.label)
+        out = self._candidate_folder(index, job)
         try:
-            merged = yield self._merge(job.plan, sources, out)
-            scores, seconds = yield self._evaluate(out, job)
-            scores = {
-                split: replace(found, weights=merged.tensors_sha256)
-                for split, found in scores.items()
-            }
-            return JobResult(scores, merge_s=merged.seconds, evaluate_s=seconds)
+            merged = yield self._merge(job.plan, out, worker.merge_plan)
+            return (yield from self._scored(job, merged))
         finally:
             if not self.settings.keep_models:
                 remove_model(out)
             StageCache(self.settings.work / "stages").prune(self.settings.stage_limit_bytes)
 
-    def _merge(self, plan: MergePlan, sources: Mapping[str, Path], out: Path) -> Step:
+    def _candidate_folder(self, index: int, job: Job) -> Path:
+        return self.settings.work / "candidates" / candidate_folder(index, job.label)
+
+    def _scored(self, job: Job, merged: MergedModel) -> Work:
+        """Scores a merged model."""
+        scores, seconds = yield self._evaluate(merged.path, job)
+        scores = {
+            split: replace(found, weights=merged.tensors_sha256) for split, found in scores.items()
+        }
+        return JobResult(scores, merge_s=merged.seconds, evaluate_s=seconds)
+
+    def _merge(self, plan: MergePlan, out: Path, call: Callable[..., object]) -> Step:
         limit_s = self.settings.timeout_s
-        args = (plan, sources, self.settings.work, out, self._merge_options())
+        args = (plan, self._sources(plan), self.settings.work, out, self._merge_options())
         kill_s = None if limit_s is None else limit_s + worker.MERGE_SLACK_S
-        return Step("merge", worker.merge_plan, args, kill_s)
+        return Step("merge", call, args, kill_s)
 
     def _merge_options(self) -> MergeOptions:
         return self._placed()[1]

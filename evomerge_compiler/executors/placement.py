@@ -35,6 +35,15 @@ class Placement:
     merges_on: str = "cpu"
     gpus: tuple[str, ...] = ()
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether candidates are merged by the CPU while the GPU scores earlier ones.
+
+        Where the GPU merges too, it does both in turn: a merge is there for a second or two, and
+        its largest tensors at work beside the scored model would not fit a small GPU.
+        """
+        return (self.scores_on, self.merges_on) == ("cuda", "cpu")
+
     def environment(self, worker: int) -> dict[str, str]:
         """The variables of the worker with this number, which make a GPU its own."""
         if not self.gpus:
@@ -44,6 +53,10 @@ class Placement:
     def sharing(self, n_workers: int) -> int:
         """Workers on the GPU that has the most of them; 1 where no GPU is used."""
         return math.ceil(n_workers / len(self.gpus)) if self.gpus else 1
+
+
+# For workers that are to leave all GPUs alone.
+NO_GPU = Placement(gpus=("",))
 
 
 def place(device: str, merge: MergeOptions, names: Sequence[str] | None = None) -> Placement:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +44,7 @@ class Step:
 
 
 Work = Generator[Step, Any, JobResult]
+_Pools = Mapping[str, WorkerPool]
 
 
 @dataclass
@@ -62,6 +63,7 @@ def drive(
     work: Callable[[int, Job], Work],
     pool: WorkerPool,
     *,
+    merging: WorkerPool | None = None,
     n_at_once: int,
     retries: int,
     abandon: Callable[[], None],
@@ -72,6 +74,7 @@ def drive(
         jobs: What to run.
         work: Makes the generator of a job from its index and the job.
         pool: Runs the steps.
+        merging: Runs those called ``merge`` in its place: they then overlap evaluations.
         n_at_once: Jobs that are begun and not finished, at most: each may hold a model on disk.
         retries: Further tries of a step whose worker crashed.
         abandon: Ends all workers; called when jobs are left because of an error, or because the
@@ -81,19 +84,20 @@ def drive(
         EvomergeError: What stops every job.
     """
     waiting = deque(enumerate(jobs))
+    pools = {"merge": merging or pool, "evaluate": pool}
     flights: dict[Future[Any], _Flight] = {}
     try:
         while waiting or flights:
             while waiting and len(flights) < n_at_once:
                 index, job = waiting.popleft()
                 flight = _Flight(index, job.label, work(index, job))
-                result = _advance(flight, pool, flights, lambda w: next(w))
+                result = _advance(flight, pools, flights, lambda w: next(w))
                 if result is not None:
                     yield index, result
             done, _ = wait(flights, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda future: flights[future].index):
                 flight = flights.pop(future)
-                result = _land(flight, future, pool, flights, retries)
+                result = _land(flight, future, pools, flights, retries)
                 if result is not None:
                     yield flight.index, result
     finally:
@@ -105,7 +109,7 @@ def drive(
 
 def _advance(
     flight: _Flight,
-    pool: WorkerPool,
+    pools: _Pools,
     flights: dict[Future[Any], _Flight],
     resume: Callable[[Work], Step],
 ) -> JobResult | None:
@@ -118,21 +122,22 @@ def _advance(
     except WorkFailed as error:
         return JobResult(failure=failure_of(error, flight.step))
     flight.tries = 0
-    _submit(flight, pool, flights)
+    _submit(flight, pools, flights)
     return None
 
 
-def _submit(flight: _Flight, pool: WorkerPool, flights: dict[Future[Any], _Flight]) -> None:
+def _submit(flight: _Flight, pools: _Pools, flights: dict[Future[Any], _Flight]) -> None:
     step = flight.step
     assert step is not None
     flight.tries += 1
+    pool = pools[step.name]
     flights[pool.submit(step.call, *step.args, timeout_s=step.timeout_s)] = flight
 
 
 def _land(
     flight: _Flight,
     future: Future[Any],
-    pool: WorkerPool,
+    pools: _Pools,
     flights: dict[Future[Any], _Flight],
     retries: int,
 ) -> JobResult | None:
@@ -140,13 +145,13 @@ def _land(
     error = future.exception()
     if error is None:
         value = future.result()
-        return _advance(flight, pool, flights, lambda work: work.send(value))
+        return _advance(flight, pools, flights, lambda work: work.send(value))
     failed = as_work_failed(error, flight.step)
     if failed.reason in RETRIED and flight.tries <= retries:
         LOG.warning("%s: %s; trying again", flight.label, failed.message)
-        _submit(flight, pool, flights)
+        _submit(flight, pools, flights)
         return None
-    return _advance(flight, pool, flights, lambda work: work.throw(failed))
+    return _advance(flight, pools, flights, lambda work: work.throw(failed))
 
 
 def as_work_failed(error: BaseException, step: Step | None) -> WorkFailed:

@@ -3,18 +3,25 @@
 A candidate costs the bytes of its merge and the forward passes of its evaluation. Its tensors
 equal those of executor ``cli`` bit for bit. What cannot be merged in memory goes through the
 command, which is announced once.
+
+Where the CPU merges and a GPU scores, other workers merge the next candidates meanwhile, by the
+same code, each into a model folder that is removed when it is scored. vLLM needs such a folder
+too.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
+from typing import Any
 
 from evomerge_compiler import worker
 from evomerge_compiler.executors.base import Job, JobResult
-from evomerge_compiler.executors.local import LocalExecutor
+from evomerge_compiler.executors.local import LocalExecutor, remove_model
 from evomerge_compiler.executors.pool import Step, Work
 
 LOG = logging.getLogger(__name__)
+_Ways = Generator[Step, Any, JobResult | worker.NotInMemory]
 
 
 class WarmExecutor(LocalExecutor):
@@ -25,10 +32,12 @@ class WarmExecutor(LocalExecutor):
     def _candidate(self, index: int, job: Job) -> Work:
         reason = self._needs_folder()
         if not reason:
-            assert job.plan is not None
-            done = yield self._merge_and_score(job)
-            if isinstance(done, worker.Scored):
-                return JobResult(done.scores, merge_s=done.merge_s, evaluate_s=done.evaluate_s)
+            if self.placement.overlaps or self.evaluation.backend == "vllm":
+                done = yield from self._ahead(index, job)
+            else:
+                done = yield from self._at_once(job)
+            if isinstance(done, JobResult):
+                return done
             reason = done.reason
         if not self._told:
             LOG.warning("merging through mergekit-yaml and the disk: %s", reason)
@@ -42,7 +51,8 @@ class WarmExecutor(LocalExecutor):
         programs = [task.domain for task in self.evaluation.tasks if task.external]
         return f"a program judges {programs[0]}, and reads a model folder" if programs else ""
 
-    def _merge_and_score(self, job: Job) -> Step:
+    def _at_once(self, job: Job) -> _Ways:
+        """Merges into the model that is scored, in one call."""
         assert job.plan is not None
         args = (
             job.plan,
@@ -54,4 +64,20 @@ class WarmExecutor(LocalExecutor):
             job.race,
         )
         # The call announces its phases, each with its own limit.
-        return Step("merge", worker.merge_and_score, args)
+        done = yield Step("merge", worker.merge_and_score, args)
+        if isinstance(done, worker.Scored):
+            return JobResult(done.scores, merge_s=done.merge_s, evaluate_s=done.evaluate_s)
+        assert isinstance(done, worker.NotInMemory)
+        return done
+
+    def _ahead(self, index: int, job: Job) -> _Ways:
+        """Merges into a folder, which is scored when a GPU is free."""
+        assert job.plan is not None
+        out = self._candidate_folder(index, job)
+        try:
+            merged = yield self._merge(job.plan, out, worker.merge_in_memory)
+            if isinstance(merged, worker.NotInMemory):
+                return merged
+            return (yield from self._scored(job, merged))
+        finally:
+            remove_model(out)
