@@ -1,22 +1,32 @@
 """Reads the declaration of a gene, in a recipe's ``genome`` or a template's ``genes``.
 
 A declaration is a mapping with exactly one of ``float: [low, high]``, ``int: [low, high]`` or
-``choice: [a, b, ...]`` and any of ``per``, ``filters``, ``init``, ``log``, ``when``, ``help``.
-In a template it may also hold ``value``, which fixes the gene unless a recipe frees it.
+``choice: [a, b, ...]`` and any of ``per``, ``anchors``, ``filters``, ``init``, ``log``, ``when``,
+``help``. It may also hold ``value``, which fixes the gene: in a template unless a recipe frees it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import cast, get_args
 
 from evomerge_compiler.errors import EvomergeError, did_you_mean
-from evomerge_compiler.genome import OTHER_TENSORS, Gene, Kind, MakeError, Path, Per
+from evomerge_compiler.genome import (
+    BY_DEPTH,
+    BY_MODEL,
+    OTHER_TENSORS,
+    Gene,
+    Kind,
+    MakeError,
+    Path,
+    Per,
+)
 from evomerge_compiler.yamlio import Scalar
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-KEYS = (*KINDS, "per", "filters", "init", "log", "when", "help")
+KEYS = (*KINDS, "per", "anchors", "filters", "init", "log", "when", "help")
+MAX_ANCHORS = 64
 
 
 def is_declaration(data: object) -> bool:
@@ -38,6 +48,49 @@ def read_gene(
     reader = _Reader(name, data, error, at)
     gene = reader.read()
     return (None if reader.problems else gene), reader.problems
+
+
+def init_problems(
+    gene: Gene, models: Collection[str], error: MakeError, at: Path
+) -> Iterator[EvomergeError]:
+    """Words in a gene's ``init`` that are neither models nor filters of it.
+
+    Args:
+        gene: The gene.
+        models: Aliases of the recipe.
+        error: Makes an error with a place.
+        at: Path of the declaration in its file.
+    """
+    known = [
+        *(models if gene.per in BY_MODEL else ()),
+        *((*gene.filters, OTHER_TENSORS) if gene.filters else ()),
+    ]
+
+    def walk(part: object, path: Path) -> Iterator[EvomergeError]:
+        if isinstance(part, list):
+            for index, item in enumerate(part):
+                yield from walk(item, (*path, index))
+        elif isinstance(part, Mapping):
+            for key, item in part.items():
+                if key not in known:
+                    message = f"gene {gene.name!r} has no value for {key!r}"
+                    yield error(message, (*path, key), did_you_mean(str(key), known))
+                yield from walk(item, (*path, key))
+
+    yield from walk(gene.init, (*at, "init"))
+
+
+def shape(gene: Gene) -> tuple[object, ...]:
+    """What a gene has values for: genes of one shape take the same values."""
+    return gene.per, gene.filters, gene.anchors
+
+
+def declaration(gene: Gene, value: object) -> dict[str, object]:
+    """A gene held at a value, in words that :func:`read_gene` reads."""
+    range_: object = [gene.low, gene.high] if gene.kind != "choice" else list(gene.choices)
+    written: dict[str, object] = {gene.kind: range_, "per": gene.per}
+    written |= {"anchors": gene.anchors, "filters": list(gene.filters)}
+    return {key: part for key, part in written.items() if part} | {"value": value}
 
 
 class _Reader:
@@ -68,15 +121,18 @@ class _Reader:
         log = self.flag("log")
         if log and (kind == "choice" or low <= 0):
             self.wrong("a log gene needs a float or int range above 0", "log")
+        per = self.per()
+        anchors = self.anchors(kind, per)
         return Gene(
             name=self.name,
             kind=kind,
             low=low,
             high=high,
             choices=choices,
-            per=self.per(),
+            per=per,
+            anchors=anchors,
             filters=self.filters(),
-            init=self.init(kind, low, high, choices),
+            init=self.init(kind, low, high, choices, anchors),
             log=log,
             when=self.when(),
             help=str(self.data.get("help", "")),
@@ -126,6 +182,24 @@ class _Reader:
         self.wrong(f"unknown per {value!r}", "per", hint=did_you_mean(str(value), known))
         return None
 
+    def anchors(self, kind: Kind, per: Per | None) -> int:
+        value = self.data.get("anchors")
+        if per not in BY_DEPTH:
+            if value is not None:
+                self.wrong("anchors are of a gene per depth", "anchors", hint="add per: depth")
+            return 0
+        if kind != "float":
+            hint = "mergekit draws straight lines between anchors: take float, or per: layer_group"
+            self.wrong(f"a gene per depth is a float, got {kind}", "per", hint=hint)
+        if value is None:
+            hint = "add anchors: 3, for a value at the first, the middle and the last layer"
+            self.wrong("a gene per depth needs anchors", "per", hint=hint)
+            return 2
+        if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= MAX_ANCHORS:
+            self.wrong(f"expected 2 to {MAX_ANCHORS} anchors, got {value!r}", "anchors")
+            return 2
+        return value
+
     def filters(self) -> tuple[str, ...]:
         value = self.data.get("filters", [])
         if not isinstance(value, list) or any(not isinstance(f, str) or not f for f in value):
@@ -138,7 +212,9 @@ class _Reader:
             return ()
         return tuple(value)
 
-    def init(self, kind: Kind, low: float, high: float, choices: tuple[Scalar, ...]) -> object:
+    def init(
+        self, kind: Kind, low: float, high: float, choices: tuple[Scalar, ...], anchors: int
+    ) -> object:
         value = self.data.get("init")
         probe = Gene(self.name, kind, low=low, high=high, choices=choices)
 
@@ -147,6 +223,8 @@ class _Reader:
                 for key, item in part.items():
                     check(item, (*path, key))
             elif isinstance(part, list):
+                if anchors and len(part) != anchors:
+                    self.wrong(f"expected {anchors} anchors, got {len(part)}", *path)
                 for index, item in enumerate(part):
                     check(item, (*path, index))
             elif (problem := probe.problem(part)) is not None:

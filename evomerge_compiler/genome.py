@@ -11,6 +11,7 @@ Strategies see a genome as a flat tuple of scalars, one a coordinate, in a fixed
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ from evomerge_compiler.errors import EvomergeError, RecipeError, did_you_mean
 from evomerge_compiler.yamlio import Scalar
 
 Kind = Literal["float", "int", "choice"]
-Per = Literal["model", "layer_group", "model_x_layer_group"]
+Per = Literal["model", "layer_group", "model_x_layer_group", "depth", "model_x_depth"]
+BY_MODEL = ("model", "model_x_layer_group", "model_x_depth")
+BY_GROUP = ("layer_group", "model_x_layer_group")
+BY_DEPTH = ("depth", "model_x_depth")
 Path = tuple[str | int, ...]
 # Turns (message, path, hint) into an error with a place in the user's file.
 MakeError = Callable[[str, Path, str | None], EvomergeError]
@@ -48,6 +52,8 @@ class Gene:
         high: Largest value (float and int).
         choices: Allowed values in order (choice).
         per: What it has one value for, or None for a single value.
+        anchors: Values from the first layer to the last, between which a gene ``per`` depth is
+            a straight line; 0 for any other gene.
         filters: Tensor-name parts that get a value of their own; all others share ``other``.
         init: First value: a scalar, or one shaped like the gene (a list cycles over groups).
         log: Whether it is sampled and mutated on a logarithmic scale.
@@ -66,6 +72,7 @@ class Gene:
     log: bool = False
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     help: str = ""
+    anchors: int = 0
 
     def quantise(self, value: Scalar) -> Scalar:
         """The value as it is written: clipped to the range, floats to 4 decimals.
@@ -180,20 +187,12 @@ class GenomeSpace:
         return tuple(Coordinate(gene, path) for gene in self.genes for path in self._paths(gene))
 
     def _paths(self, gene: Gene) -> Iterator[Path]:
-        groups = range(self.n_groups)
-        heads: list[Path]
-        if gene.per == "model":
-            heads = [(m,) for m in self.models]
-        elif gene.per == "layer_group":
-            heads = [(g,) for g in groups]
-        elif gene.per == "model_x_layer_group":
-            heads = [(m, g) for m in self.models for g in groups]
-        else:
-            heads = [()]
-        tails: list[Path] = [(f,) for f in (*gene.filters, OTHER_TENSORS)]
-        for head in heads:
-            for tail in tails if gene.filters else [()]:
-                yield (gene.name, *head, *tail)
+        keys: list[Sequence[str | int]] = [
+            range(level) if isinstance(level, int) else level
+            for level in _levels(gene, self.models, self.n_groups)
+        ]
+        for rest in itertools.product(*keys):
+            yield (gene.name, *rest)
 
     # -- which genes count ------------------------------------------------------------------
 
@@ -354,9 +353,10 @@ class GenomeSpace:
             keys = levels[depth]
             if isinstance(keys, int):
                 if isinstance(part, list):
-                    if not part or len(part) > keys:
-                        message = f"expected at most {keys} values, one a layer group, got "
-                        problems.append(error(f"{message}{len(part)}", path, None))
+                    if not part or len(part) > keys or (gene.anchors and len(part) < keys):
+                        wanted = f"{keys} anchors" if gene.anchors else f"at most {keys} values"
+                        message = f"expected {wanted}{', one a layer group' * (not gene.anchors)}"
+                        problems.append(error(f"{message}, got {len(part)}", path, None))
                         return [gene.default()] * keys
                     n = len(part)
                     return [descend(part[i % n], depth + 1, (*path, i % n)) for i in range(keys)]
@@ -388,23 +388,30 @@ class GenomeSpace:
 def _levels(gene: Gene, models: tuple[str, ...], n_groups: int) -> list[int | tuple[str, ...]]:
     """The shape of a gene, outermost first: key tuples for mappings, a length for lists."""
     levels: list[int | tuple[str, ...]] = []
-    if gene.per in ("model", "model_x_layer_group"):
+    if gene.per in BY_MODEL:
         levels.append(models)
-    if gene.per in ("layer_group", "model_x_layer_group"):
+    if gene.per in BY_GROUP:
         levels.append(n_groups)
     if gene.filters:
         levels.append((*gene.filters, OTHER_TENSORS))
+    # Innermost, as mergekit has it: each filter has a gradient of its own.
+    if gene.per in BY_DEPTH:
+        levels.append(gene.anchors)
     return levels
 
 
 def initial_value(coordinate: Coordinate) -> Scalar:
-    """The first value of one coordinate, from the gene's ``init``."""
-    part = coordinate.gene.init
+    """The first value of one coordinate, from the gene's ``init``.
+
+    What ``init`` leaves out is the same for all: a list of values for layer groups is that of
+    every model, a value for each filter that of every group.
+    """
+    part, filters = coordinate.gene.init, (*coordinate.gene.filters, OTHER_TENSORS)
     for step in coordinate.path[1:]:
-        if isinstance(part, Mapping):
-            part = part.get(step)
-        elif isinstance(part, (list, tuple)):
-            part = part[step % len(part)] if isinstance(step, int) else None
+        if isinstance(step, int) and isinstance(part, (list, tuple)):
+            part = part[step % len(part)]
+        elif isinstance(part, Mapping) and (step in part or not any(f in part for f in filters)):
+            part = part.get(str(step))
     if part is None or isinstance(part, (Mapping, list, tuple)):
         return coordinate.gene.default()
     return coordinate.gene.quantise(part)  # type: ignore[arg-type]

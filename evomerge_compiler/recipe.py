@@ -15,8 +15,8 @@ from typing import Any, Literal
 from evomerge_compiler import recipe_phases, templates, yamlio
 from evomerge_compiler.assets import ZOO_PREFIX, names
 from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeError, did_you_mean
-from evomerge_compiler.gene_spec import is_declaration, read_gene
-from evomerge_compiler.genome import OTHER_TENSORS, Gene, Genome, GenomeSpace
+from evomerge_compiler.gene_spec import init_problems, is_declaration, read_gene
+from evomerge_compiler.genome import BY_MODEL, OTHER_TENSORS, Gene, Genome, GenomeSpace
 from evomerge_compiler.recipe_errors import validate
 from evomerge_compiler.recipe_racing import racing_problems
 from evomerge_compiler.recipe_schema import (
@@ -306,7 +306,7 @@ class _Builder:
         """A merge has one genome: no ranges, and no value that would do nothing."""
         active = set(space.values(space.initial()))
         for name, value in file.genome.items():
-            if is_declaration(value):
+            if is_declaration(value) and "value" not in value:
                 message = f"a merge holds one value of {name!r}, got a range"
                 hint = "write the value itself, or make it a kind: experiment"
                 self.problems.append(self.error(message, ("genome", name), hint))
@@ -343,6 +343,7 @@ class _Builder:
     def space(self, file: MergeFields, template: Template, n_groups: int) -> GenomeSpace:
         declared = {gene.name: gene for gene in template.genes_for(len(file.models))}
         settled = template.fixed_for(len(file.models), n_groups)
+        shapes = dict(declared)
         free: dict[str, Gene] = {}
         held: dict[str, object] = {}
         for name, value in file.genome.items():
@@ -352,10 +353,14 @@ class _Builder:
                 message = f"template {template.name!r} reads no gene {name!r}"
                 self.problems.append(self.document.error(message, at, hint=hint, key=True))
             elif is_declaration(value):
-                gene, wrong = read_gene(name, value, self.error, at)
+                range_only = {key: part for key, part in value.items() if key != "value"}
+                gene, wrong = read_gene(name, range_only, self.error, at)
                 self.problems += wrong
-                if gene is not None:
+                if gene is not None and "value" in value:
+                    shapes[name], held[name] = gene, value["value"]
+                elif gene is not None:
                     free[name] = gene
+                    self.problems += init_problems(gene, file.models, self.error, at)
             else:
                 held[name] = value
         for name, gene in declared.items():
@@ -373,29 +378,30 @@ class _Builder:
         if template.base == "origin" and file.base is None:
             ranged = ranged[1:] or ranged
         shell = GenomeSpace(genes, {}, {}, ranged, n_groups)
-        self.check_conditions(genes, declared, file)
+        self.check_conditions(genes, shapes)
         fixed = {
-            name: self.held(shell, declared[name], held[name]) for name in declared if name in held
+            name: self.held(shell, shapes[name], held[name], shapes[name] is not declared[name])
+            for name in declared
+            if name in held
         }
         return GenomeSpace(
             genes=genes,
             fixed=fixed,
-            fixed_genes={name: declared[name] for name in fixed},
+            fixed_genes={name: shapes[name] for name in fixed},
             models=ranged,
             n_groups=n_groups,
         )
 
-    def held(self, shell: GenomeSpace, gene: Gene, value: object) -> object:
+    def held(self, shell: GenomeSpace, gene: Gene, value: object, declared: bool) -> object:
         # A template's range says where to search. A person who fixes a number may step out of
         # it; what mergekit cannot take is found when the merge is compiled.
         free = replace(gene, low=-math.inf, high=math.inf) if gene.kind != "choice" else gene
-        shaped, wrong = shell.shape(free, value, self.error, ("genome", gene.name))
+        at = ("genome", gene.name, *(("value",) if declared else ()))
+        shaped, wrong = shell.shape(free, value, self.error, at)
         self.problems += wrong
         return shaped
 
-    def check_conditions(
-        self, genes: Sequence[Gene], declared: Mapping[str, Gene], file: MergeFields
-    ) -> None:
+    def check_conditions(self, genes: Sequence[Gene], declared: Mapping[str, Gene]) -> None:
         known = {**declared, **{gene.name: gene for gene in genes}}
         for gene in genes:
             for parent, allowed in gene.when.items():
@@ -417,7 +423,7 @@ class _Builder:
 def _with_weights(gene: Gene, models: Mapping[str, ModelSpec]) -> Gene:
     """A model's ``weight`` in the recipe is the first value of its ``weight`` genes."""
     given = {alias: spec.weight for alias, spec in models.items() if spec.weight is not None}
-    if gene.name != "weight" or not given or gene.per not in ("model", "model_x_layer_group"):
+    if gene.name != "weight" or not given or gene.per not in BY_MODEL:
         return gene
     start = gene.init if isinstance(gene.init, Mapping) else dict.fromkeys(models, gene.init)
     return replace(gene, init={**start, **given})

@@ -15,6 +15,7 @@ from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.compiler import MergePlan, compile_recipe
 from evomerge_compiler.compiler.model_headers import SourceModel, source_model
 from evomerge_compiler.errors import MissingPrerequisite, UsageError
+from evomerge_compiler.gene_spec import declaration, shape
 from evomerge_compiler.merging.cli import MergedModel, run_plan
 from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.merging.sources import materialise, materialise_all
@@ -130,8 +131,13 @@ def standalone_text(run_path: Path, candidate: CandidateId, destination: Path) -
         out["base"] = _moved(recipe.base_spec, recipe.folder, destination)
     # Fixed genes at the template's own values are the template's business.
     active = recipe.space.values(stored.genome)
-    own = {name: v for name, v in active.items() if recipe.template.fixed.get(name) != v}
-    out["genome"] = own
+    genes = {**recipe.space.fixed_genes, **recipe.space.by_name}
+    shapes = {gene.name: shape(gene) for gene in recipe.template.genes}
+    out["genome"] = {
+        name: value if shape(genes[name]) == shapes[name] else declaration(genes[name], value)
+        for name, value in active.items()
+        if recipe.template.fixed.get(name) != value or shape(genes[name]) != shapes[name]
+    }
     return f"# {run.name} {candidate}\n" + dump(out)
 
 

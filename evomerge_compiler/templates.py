@@ -31,6 +31,7 @@ from evomerge_compiler.errors import (
 )
 from evomerge_compiler.gene_spec import read_gene
 from evomerge_compiler.genome import Gene
+from evomerge_compiler.gradients import Gradient
 
 SUFFIX = ".yaml.j2"
 HEADER_KEYS = ("summary", "methods", "genes")
@@ -243,6 +244,8 @@ def json_text(value: object) -> str:
     """JSON without exponents, which YAML 1.1 would read as text."""
     if isinstance(value, float):
         return yamlio.float_text(value)
+    if isinstance(value, Gradient):
+        raise value.misplaced()
     if isinstance(value, Mapping):
         inner = ", ".join(f"{json.dumps(str(k))}: {json_text(v)}" for k, v in value.items())
         return "{" + inner + "}"

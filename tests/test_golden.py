@@ -39,6 +39,25 @@ LAYERED = {
     "ramplus_tl": f"alpha: {{float: [0.1, 1], {BY_GROUP}, init: [0.2, 0.4]}}",
     "sce": f"select_topk: {{float: [0.1, 1], {BY_GROUP}, init: [0.25, 0.5]}}",
 }
+# One gene of some methods as straight lines over depth, and weights below 0.
+DEPTH = "per: model_x_depth, anchors: 3"
+SIGNED = "{a: [-0.25, 0.5], b: [0.75, {self_attn: 1.5, mlp: -0.5, other: 1}]}"
+SHAPED = {
+    **{
+        f"{name}.depth": f"weight: {{float: [0.1, 1], {DEPTH}, init: [0.25, 0.5, 1.0]}}"
+        for name in ("linear", "ties", "dare_ties", "della", "task_arithmetic")
+    },
+    "slerp.depth": "t: {float: [0, 1], per: depth, anchors: 4, filters: [mlp], init: 0.75}",
+    "sce.depth": "select_topk: {float: [0.1, 1], per: depth, anchors: 2, init: [0.25, 0.5]}",
+    "linear.negative": f"weight: {{float: [-0.5, 1.5], {FILTERED}, init: {SIGNED}}}\n"
+    "  normalize: false",
+    "ties.negative": f"weight: {{float: [-0.5, 1.5], {DEPTH}, init: [-0.25, 0.5, 1]}}\n"
+    "  normalize: false",
+    **{
+        f"{name}.negative": f"weight: {{float: [-0.5, 1.5], {FILTERED}, init: {SIGNED}}}"
+        for name in ("task_arithmetic", "dare_ties", "dare_linear")
+    },
+}
 SCORED = "evaluation: {tasks: {x: {task: t, metric: m}}}\n"
 
 
@@ -59,7 +78,8 @@ def recipe_of(method: str, folder: Path, models: dict[str, Path], genome: str = 
 
 def cases() -> list[tuple[str, str, str]]:
     plain = [(method, method, "") for method in METHODS]
-    return plain + [(f"{m}.layered", m, genome) for m, genome in sorted(LAYERED.items())]
+    layered = [(f"{m}.layered", m, genome) for m, genome in sorted(LAYERED.items())]
+    return plain + layered + [(name, name.split(".")[0], g) for name, g in sorted(SHAPED.items())]
 
 
 CASES = cases()
@@ -114,7 +134,7 @@ def test_mergekit_merges_every_method(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All 20 methods, plain and layered: finite, complete, and another model than its inputs."""
+    """All 20 methods in all shapes: finite, complete, and another model than their inputs."""
     import torch
     import yaml
     from mergekit.config import MergeConfiguration

@@ -32,6 +32,7 @@ LAYERS = [
         "genome",
         "gene_spec",
         "gene_units",
+        "gradients",
         "candidate",
         "templates",
     },

@@ -147,7 +147,8 @@ EDGES: list[tuple[str, str, list[object], list[object], dict[str, object]]] = [
     ("nearswap", "t", [0, 0.0001], [-0.0001], {}),
     ("multislerp", "eps", [0.000000000001], [0, -0.00000001], {}),
     ("multislerp", "normalize_weights", [True, False], [1, "true"], {}),
-    ("multislerp", "weight", [0.0001], ["0.5", True], {}),
+    ("multislerp", "weight", [0.0001, -0.4999], [-0.5, -0.5001, "0.5", True], {}),
+    ("multislerp", "weight", [-0.4999], [-0.5001], {"normalize_weights": False}),
     ("karcher", "max_iter", [1, 100], [0, -1, 1.5], {}),
     ("karcher", "tol", [0.0000001, 0.9999], [0, 1, -0.1], {}),
     ("passthrough", "scale", [0, -1, 2], ["1", True, None], {}),
@@ -158,15 +159,24 @@ EDGES: list[tuple[str, str, list[object], list[object], dict[str, object]]] = [
     ("ramplus_tl", "alpha", [0, 3], [-0.0001], {}),
     ("sce", "select_topk", [0.0001, 1], [0, -0.1, 1.0001], {}),
     ("sce", "int8_mask", [True, False], [1], {}),
-    ("linear", "weight", [-0.4999, 0, 0.0001], [-0.5, "0.5"], {}),
+    ("linear", "weight", [-0.4999, 0, 0.0001], [-0.5, -0.5001, "0.5"], {}),
+    ("linear", "weight", [-3, -0.5], ["0.5"], {"normalize": False}),
     ("linear", "normalize", [True, False], [0, "no"], {}),
-    ("nuslerp", "weight", [-0.4999, 0], [-0.5, True], {}),
+    ("nuslerp", "weight", [0, 3], [-0.0001, -0.5, -0.5001, True], {}),
     ("nuslerp", "nuslerp_flatten", [True, False], ["false"], {}),
     ("nuslerp", "nuslerp_row_wise", [True, False], [1], {"nuslerp_flatten": False}),
     ("nuslerp", "nuslerp_row_wise", [False], [True], {"nuslerp_flatten": True}),
     ("task_arithmetic", "weight", [-0.5, 0, 2], ["1"], {}),
-    ("task_arithmetic", "weight", [-0.4999], [-0.5], {"normalize": True}),
-    ("ties", "weight", [-0.4999, 0], [-0.5], {}),
+    ("task_arithmetic", "weight", [-0.4999], [-0.5, -0.5001], {"normalize": True}),
+    *[
+        (name, "weight", [-0.4999], [-0.5, -0.5001], {"normalize": True})
+        for name in ("dare_linear", "breadcrumbs", "della_linear")
+    ],
+    *[
+        (name, "weight", [0, 3], [-0.0001, -0.5], {"normalize": True})
+        for name in ("ties", "dare_ties", "breadcrumbs_ties", "della")
+    ],
+    ("ties", "weight", [-0.5, 2], ["1"], {"normalize": False}),
     *[
         (name, "density", [0.0001, 1], [0, -0.0001, 1.0001], {})
         for name in ("ties",)

@@ -35,7 +35,7 @@ from evomerge_compiler.compiler.plan_building import World, build_plan, used_ali
 from evomerge_compiler.compiler.rendering import SOURCES, Rendered
 from evomerge_compiler.compiler.tensor_checks import tensor_errors
 from evomerge_compiler.errors import CompileError, ErrorList, EvomergeError, Place
-from evomerge_compiler.genome import Genome
+from evomerge_compiler.genome import BY_MODEL, Genome
 from evomerge_compiler.recipe import RECIPE_SUFFIXES, Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
 
@@ -277,7 +277,7 @@ def _idle_weights(recipe: Recipe) -> list[EvomergeError]:
     space = recipe.space
     gene = {**space.fixed_genes, **space.by_name}.get("weight")
     ranged = space.models if gene is not None and gene.per is not None else ()
-    ranged = () if gene is not None and gene.per == "layer_group" else ranged
+    ranged = () if gene is not None and gene.per not in BY_MODEL else ranged
     return [
         CompileError(
             f"nothing reads the weight of {alias}",

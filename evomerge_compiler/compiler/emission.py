@@ -4,21 +4,26 @@ A template says which gene is which parameter; here, in one place, is how a gene
 mergekit's. A gene holds one value, or one for each model, layer group, or both, and with
 ``filters`` one for each kind of tensor. Values for layer groups make one slice a group (the
 embedding goes with the first group, the final norm and the head with the last one); without them
-whole models are listed. Nothing is written as a gradient: mergekit gives the first value of a
-gradient to embedding, norm and head alike.
+whole models are listed. Values over depth become mergekit's list form, a straight line from each
+value to the next over the layers. mergekit gives the first one to embedding, norm and head alike,
+so they have filters of their own: the embedding gets the first value, norm and head the last one.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from markupsafe import Markup
 
-from evomerge_compiler import yamlio
 from evomerge_compiler.errors import CompileError
 from evomerge_compiler.genome import OTHER_TENSORS
+from evomerge_compiler.gradients import Gradient, over_depth
+from evomerge_compiler.templates import json_text
+
+# Tensors outside the layers, by parts of their names: before the first and after the last layer.
+BEFORE_LAYERS = ("embed_tokens",)
+AFTER_LAYERS = ("model.norm", "lm_head")
 
 
 class Input(Protocol):
@@ -100,7 +105,13 @@ def inputs(
                 hint=f"give {name} no per:, or per: layer_group",
             )
     listed = [m for m in ([base] if base is not None else []) if m not in models]
-    if any(_by_group(part) for part in _parts(models, each, shared)):
+    parts = _parts(models, each, shared)
+    if any(_by_group(part) for part in parts):
+        if any(map(over_depth, parts)):
+            raise CompileError(
+                "a gene per depth and one per layer group meet in one merge",
+                hint="give both per: depth, or both per: layer_group",
+            )
         body: dict[str, object] = {"slices": _slices(listed, models, groups, each, shared)}
         whole = {name: value for name, value in shared.items() if not _by_group(value)}
     else:
@@ -109,7 +120,7 @@ def inputs(
             entries.append({"model": model.ref} | _parameters(_own(each, model)))
         body, whole = {"models": entries}, shared
     body |= _parameters(whole)
-    return Markup("\n".join(f"{key}: {_json(value)}" for key, value in body.items()))
+    return Markup("\n".join(f"{key}: {json_text(value)}" for key, value in body.items()))
 
 
 def _slices(
@@ -170,10 +181,24 @@ def _parameters(values: Mapping[str, object]) -> dict[str, object]:
 
 def setting(value: object) -> object:
     """A value as mergekit's setting: one with filters becomes a list, the catch-all last."""
-    if not isinstance(value, Mapping):
+    by_filter = value if isinstance(value, Mapping) else {OTHER_TENSORS: value}
+    rest = by_filter[OTHER_TENSORS]
+    settings: list[dict[str, object]] = []
+    if isinstance(rest, Gradient):
+        settings += [{"filter": name, "value": rest.anchors[0]} for name in BEFORE_LAYERS]
+        settings += [{"filter": name, "value": rest.anchors[-1]} for name in AFTER_LAYERS]
+    elif not isinstance(value, Mapping):
         return value
-    named = [{"filter": n, "value": v} for n, v in value.items() if n != OTHER_TENSORS]
-    return [*named, {"value": value[OTHER_TENSORS]}]
+    settings += [
+        {"filter": name, "value": _plain(part)}
+        for name, part in by_filter.items()
+        if name != OTHER_TENSORS
+    ]
+    return [*settings, {"value": _plain(rest)}]
+
+
+def _plain(value: object) -> object:
+    return list(value.anchors) if isinstance(value, Gradient) else value
 
 
 # What a template reaches of this module as ``layout``, beside the functions of layouts.py.
@@ -182,15 +207,3 @@ FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "inputs": inputs,
     "separate": separate,
 }
-
-
-def _json(value: object) -> str:
-    """JSON without exponents, which YAML 1.1 would read as text."""
-    if isinstance(value, float):
-        return yamlio.float_text(value)
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{json.dumps(str(k))}: {_json(v)}" for k, v in value.items())
-        return "{" + inner + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_json(v) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=False)

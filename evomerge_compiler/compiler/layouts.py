@@ -24,12 +24,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from types import SimpleNamespace
 
-from evomerge_compiler.compiler.emission import Input
+from evomerge_compiler.compiler.emission import AFTER_LAYERS, BEFORE_LAYERS, Input
 from evomerge_compiler.errors import CompileError
 
-# Tensors outside the layers, by parts of their names: before the first and after the last layer.
-BEFORE_LAYERS = ("embed_tokens",)
-AFTER_LAYERS = ("model.norm", "lm_head")
 # The tensors whose output is added to the residual stream, in pre-norm decoders.
 RESIDUAL_OUTPUTS = ("o_proj", "down_proj")
 

@@ -22,7 +22,16 @@ from evomerge_compiler.errors import (
     Place,
     TemplateError,
 )
-from evomerge_compiler.genome import Coordinate, Gene, Genome, GenomeSpace, Path
+from evomerge_compiler.genome import (
+    BY_DEPTH,
+    BY_GROUP,
+    Coordinate,
+    Gene,
+    Genome,
+    GenomeSpace,
+    Path,
+)
+from evomerge_compiler.gradients import gradients
 from evomerge_compiler.recipe import DEFAULT_LAYER_GROUPS, Recipe
 from evomerge_compiler.yamlio import Scalar
 
@@ -115,7 +124,7 @@ def context(
     }
     base = views[recipe.base]
     return {
-        "g": dict(values),
+        "g": _seen(recipe.space, values),
         "models": [views[alias] for alias in recipe.models],
         "base": base,
         "n_layers": base.n_layers,
@@ -126,10 +135,19 @@ def context(
     }
 
 
+def _seen(space: GenomeSpace, values: Mapping[str, object]) -> dict[str, object]:
+    """The values as a template sees them: those over depth are no plain lists."""
+    genes = {**space.fixed_genes, **space.by_name}
+    return {
+        name: gradients(value) if genes[name].per in BY_DEPTH else value
+        for name, value in values.items()
+    }
+
+
 def _groups(recipe: Recipe, n_layers: int) -> list[list[int]]:
     n_groups = recipe.n_groups
     genes = (*recipe.space.genes, *recipe.space.fixed_genes.values())
-    grouped = any(gene.per in ("layer_group", "model_x_layer_group") for gene in genes)
+    grouped = any(gene.per in BY_GROUP for gene in genes)
     if n_groups == DEFAULT_LAYER_GROUPS and not grouped:
         # Nobody asked for groups: a model of fewer layers is no mistake.
         n_groups = min(n_groups, n_layers)
@@ -349,5 +367,6 @@ def gene_place(recipe: Recipe, path: Path) -> Place | None:
     rest = path[1:]
     value = genome[name]
     if isinstance(value, dict) and any(key in value for key in ("float", "int", "choice")):
-        return recipe.document.place(("genome", name, "init", *rest))
+        held = "value" if "value" in value else "init"
+        return recipe.document.place(("genome", name, held, *rest))
     return recipe.document.place(("genome", name, *rest))

@@ -17,6 +17,8 @@ ZERO_SUM = 1e-6
 RANDOM_DROP = frozenset({"dare_linear", "dare_ties", "della", "della_linear"})
 DELLA = frozenset({"della", "della_linear"})
 BREADCRUMBS = frozenset({"breadcrumbs", "breadcrumbs_ties"})
+# Which differences count is decided element by element, by the sign of what they sum to.
+CONSENSUS = frozenset({"ties", "dare_ties", "breadcrumbs_ties", "della"})
 DIFFERENCES = (
     RANDOM_DROP | BREADCRUMBS | {"task_arithmetic", "ties"}
 )  # one implementation: generalized_task_arithmetic.py
@@ -189,6 +191,35 @@ def _weights(method: Method, inputs: Inputs) -> Iterator[Conflict]:
             ("weight",),
             everyone,
         )
+        return
+    turned = _turned_signs(method.name, weights, total, normalised)
+    if turned:
+        hint = "keep the weights at 0 or above"
+        if method.name not in ("nuslerp", "multislerp"):
+            hint = f"set normalize: false, or {hint}"
+        message = f"a weight of {method.name} is negative ({shown}): {turned}"
+        below = tuple(index for index in everyone if weights[index] < 0)
+        yield Conflict(message, hint, ("weight",), below)
+
+
+def _turned_signs(
+    method: str, weights: Sequence[float], total: float, normalised: bool
+) -> str | None:
+    """What mergekit makes of negative weights where it does not make what they say."""
+    if not any(weight < 0 for weight in weights):
+        return None
+    if method == "nuslerp":
+        return "the place between the two models is then outside of them"
+    if method == "multislerp" and total < 0:
+        return "direction and length both turn, so that the sign is lost"
+    if method in CONSENSUS and normalised:
+        return (
+            "each number is divided by the sum of the weights that agree on it, so that a "
+            "negative weight is undone where it stands alone"
+        )
+    if normalised and total < 0 and (method == "linear" or method in DIFFERENCES):
+        return "all are divided by their sum, which is negative too and turns every sign"
+    return None
 
 
 def _densities(method: Method, values: Mapping[str, object], index: int) -> Iterator[Conflict]:
