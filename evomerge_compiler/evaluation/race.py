@@ -142,7 +142,7 @@ def answers_of(
             subset_hash(all_of.item_set, indices),
             tuple(all_of.values[index] for index in indices),
             tuple(all_of.tokens[index] for index in indices) if all_of.tokens else (),
-            tuple(all_of.right[index] for index in indices),
+            tuple(all_of.correct[index] for index in indices) if all_of.correct else (),
             "".join(all_of.finish[index] for index in indices) if all_of.finish else "",
         )
     return out
