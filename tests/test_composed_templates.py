@@ -427,6 +427,26 @@ def test_a_path_may_change_the_depth_of_a_llama(
     assert torch.isfinite(logits(out)).all()
 
 
+@pytest.mark.parametrize("template", ["dfs", "ps_dfs", "three_stage"])
+def test_a_free_depth_keeps_to_its_bounds(
+    template: str, sources: dict[str, dict[str, str]]
+) -> None:
+    genes: dict[str, object] = {"path_step": ["twice"] * 4, "keep_depth": False}
+    if template == "three_stage":
+        genes |= combination(("linear", "ties", "dfs"))
+
+    def depth(**bounds: int) -> int:
+        last = render(template, {**genes, **bounds}, references=sources["llama"])[-1]
+        ranges = [piece["sources"][0]["layer_range"] for piece in last["slices"]]
+        return sum(end - start for start, end in ranges)
+
+    assert depth() == 8
+    assert depth(max_depth=5) == 5
+    genes["path_step"] = ["skip", "once", "skip", "skip"]
+    assert depth() == 1
+    assert depth(min_depth=3) == 3
+
+
 def test_no_key_is_lost_in_mergekits_own_configuration(
     sources: dict[str, dict[str, str]],
 ) -> None:

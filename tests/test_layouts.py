@@ -145,6 +145,35 @@ def test_a_free_path_is_taken_literally(steps: list[str], extra: int) -> None:
         assert layouts.path(groups, steps) == layouts.path(groups, steps, keep_depth=False)
 
 
+@given(paths, st.integers(0, 30), st.data())
+def test_a_free_path_keeps_to_its_bounds(
+    steps: list[str], extra: int, data: st.DataObject
+) -> None:
+    depth = len(steps) + extra
+    least = data.draw(st.integers(1, depth), "min_depth")
+    most = data.draw(st.integers(depth, 2 * depth), "max_depth")
+    groups = layouts.layer_groups(depth, len(steps))
+    bounded = visited(layouts.path(groups, steps, False, least, most))
+    length = sum(
+        WORDS.index(word) * (end - start) for (start, end), word in zip(groups, steps, strict=True)
+    )
+    assert len(bounded) == min(max(length, least), most)
+    if least <= length <= most:
+        assert bounded == visited(layouts.path(groups, steps, keep_depth=False))
+    assert visited(layouts.path(groups, steps, False, depth, depth)) == visited(
+        layouts.path(groups, steps)
+    )
+
+
+@pytest.mark.parametrize("bounds", [(-1, 9), (5, 9), (2, 3), (5, 3)])
+def test_bounds_lie_around_the_depth_of_the_models(bounds: tuple[int, int]) -> None:
+    groups = layouts.layer_groups(4, 4)
+    with pytest.raises(CompileError, match="around the 4 layers of the models") as caught:
+        layouts.path(groups, ["once"] * 4, False, *bounds)
+    assert caught.value.hint == "take min_depth of 4 or less, and max_depth 4 or more"
+    layouts.path(groups, ["once"] * 4, True, *bounds)
+
+
 @pytest.mark.parametrize("n_groups", [4, 5, 8])
 def test_every_single_change_of_a_plain_path_has_an_effect(n_groups: int) -> None:
     for index, letter in itertools.product(range(n_groups), "st"):

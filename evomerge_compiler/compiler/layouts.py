@@ -32,6 +32,7 @@ RESIDUAL_OUTPUTS = ("o_proj", "down_proj")
 
 PASSES = {"skip": 0, "once": 1, "twice": 2}
 DECIMALS = 8
+MOST_LAYERS = 10_000
 
 Group = Sequence[int]
 
@@ -135,34 +136,52 @@ def frankenmerge_slices(
 # DFS: a path through the layers
 
 
-def path(groups: Sequence[Group], path_step: Sequence[str], keep_depth: bool = True) -> list[Run]:
+def path(
+    groups: Sequence[Group],
+    path_step: Sequence[str],
+    keep_depth: bool = True,
+    min_depth: int = 0,
+    max_depth: int = MOST_LAYERS,
+) -> list[Run]:
     """The layers that a path passes through, as runs.
 
     Each group is skipped, passed once, or passed twice in a row. With ``keep_depth`` the result
-    has as many layers as the groups have in all. A path of another length is brought back to it
-    by the groups it passes once, because adjacent layers stand in for each other best: where it
-    is too short, the groups next to the skipped ones are passed twice; where it is too long, the
-    groups next to the repeated ones are skipped. The nearest goes first, of two equally near the
-    later. The first and the last group, which meet embedding and head, are repeated only after
-    all others and never skipped. Where that is not enough, the last of the path's own skips or
-    repeats are taken back. Where groups are of unequal size, a part of a group changes: the
-    layers next to the cause.
+    has as many layers as the groups have in all, else from ``min_depth`` to ``max_depth``. A path
+    of another length is brought back to that by the groups it passes once, because adjacent
+    layers stand in for each other best: where it is too short, the groups next to the skipped ones
+    are passed twice; where it is too long, the groups next to the repeated ones are skipped. The
+    nearest goes first, of two equally near the later. The first and the last group, which meet
+    embedding and head, are repeated only after all others and never skipped. Where that is not
+    enough, the last of the path's own skips or repeats are taken back. Where groups are of unequal
+    size, a part of a group changes: the layers next to the cause.
 
     Args:
         groups: ``(n_groups, 2)`` layer ranges ``[start, end)`` that follow each other.
         path_step: ``(n_groups,)`` words ``skip``, ``once`` or ``twice``.
         keep_depth: Whether the number of layers stays the same.
+        min_depth: Fewest layers of a path that does not keep the depth.
+        max_depth: Most layers of a path that does not keep the depth.
 
     Raises:
-        CompileError: No layer is left, or a word is unknown.
+        CompileError: No layer is left, a word is unknown, or the bounds leave out the depth of
+            the models themselves.
     """
+    depth = sum(end - start for start, end in groups)
+    if not (0 <= min_depth <= depth <= max_depth or keep_depth):
+        raise CompileError(
+            f"expected min_depth to max_depth around the {depth} layers of the models, got "
+            f"{min_depth} to {max_depth}",
+            hint=f"take min_depth of {depth} or less, and max_depth {depth} or more",
+        )
     unknown = [word for word in path_step if word not in PASSES]
     if unknown:
         raise CompileError(f"expected steps of {', '.join(PASSES)}, got {unknown[0]!r}")
     steps = [PASSES[word] for word in path_step]
     counts = [[step] * (end - start) for (start, end), step in zip(groups, steps, strict=True)]
-    if keep_depth:
-        _balance(steps, counts)
+    length = sum(map(sum, counts))
+    wanted = depth if keep_depth else min(max(length, min_depth), max_depth)
+    if length != wanted:
+        _balance(steps, counts, wanted)
     if not any(any(group) for group in counts):
         raise CompileError(
             "the path skips every layer group, so that no layer is left",
@@ -171,11 +190,11 @@ def path(groups: Sequence[Group], path_step: Sequence[str], keep_depth: bool = T
     return list(_runs(groups, counts))
 
 
-def _balance(steps: Sequence[int], counts: list[list[int]]) -> None:
-    """Changes ``counts``, the passes of each layer by group, until their mean is 1."""
+def _balance(steps: Sequence[int], counts: list[list[int]], wanted: int) -> None:
+    """Changes ``counts``, the passes of each layer by group, until they are ``wanted`` in all."""
 
     def excess() -> int:
-        return sum(sum(group) - len(group) for group in counts)
+        return sum(map(sum, counts)) - wanted
 
     too_long = excess() > 0
     edited = [index for index, step in enumerate(steps) if step == (2 if too_long else 0)]
@@ -231,6 +250,8 @@ def dfs_slices(
     donor_weight: float,
     path_scale: Sequence[float],
     keep_depth: bool = True,
+    min_depth: int = 0,
+    max_depth: int = MOST_LAYERS,
     source: Sequence[int] | None = None,
     repeat_source: Sequence[int] | None = None,
 ) -> list[dict[str, object]]:
@@ -254,6 +275,8 @@ def dfs_slices(
         donor_weight: Weight of the donor at the last step, 0 to 1.
         path_scale: ``(n_groups,)`` W of each step that enters the group; above 0.
         keep_depth: Whether the number of layers stays the same.
+        min_depth: Fewest layers of a path that does not keep the depth.
+        max_depth: Most layers of a path that does not keep the depth.
         source: ``(n_groups,)`` index of the source of each group; source 0 by default.
         repeat_source: The same for a group's second pass; source 0 by default.
 
@@ -268,7 +291,7 @@ def dfs_slices(
         raise CompileError(f"expected a donor_weight from 0 to 1, got {donor_weight}")
     if any(scale <= 0 for scale in path_scale):
         raise CompileError(f"expected path_scale above 0, got {min(path_scale)}")
-    runs = path(groups, path_step, keep_depth)
+    runs = path(groups, path_step, keep_depth, min_depth, max_depth)
     steps: list[Step] = []
     scaled = 1.0
     for index, run in enumerate(runs):
