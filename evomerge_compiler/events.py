@@ -30,6 +30,17 @@ class Started:
 
 
 @dataclass(frozen=True)
+class BackendReplaced:
+    """The backend that the recipe asks for cannot be had here, and another one scores.
+
+    Attributes:
+        reason: In words: which one, and why.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class GenerationStarted:
     """A generation is written and its candidates are about to be scored.
 
@@ -119,6 +130,7 @@ class Finished:
 
 Event = (
     Started
+    | BackendReplaced
     | GenerationStarted
     | CandidateDone
     | GenerationSealed

@@ -7,7 +7,7 @@ that what is exported is what the numbers are about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ def export(run_path: Path, candidate: CandidateId, out: Path, options: MergeOpti
             hint="models, mergekit or evomerge have changed since; "
             f"evomerge evolve {run_path} says which",
         )
+    if options.cuda is None and "merge_device" not in run.lock.resolved:
+        options = replace(options, cuda=False)  # what was scored was merged on the CPU
     _, merged = merge_to(recipe, out, options, work=run_path / "models")
     scored = stored.scores.weights
     if scored and scored != merged.tensors_sha256:

@@ -22,12 +22,21 @@ from evomerge_compiler.errors import (
     MissingPrerequisite,
     UsageError,
 )
+from evomerge_compiler.evaluation import backends
 from evomerge_compiler.evaluation.presets import warn_of_benchmarks
 from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
-from evomerge_compiler.events import Concluding, ControlStarted, Event, Finished, Observer
+from evomerge_compiler.events import (
+    BackendReplaced,
+    Concluding,
+    ControlStarted,
+    Event,
+    Finished,
+    Observer,
+)
 from evomerge_compiler.evolution import Evolution, best_id
 from evomerge_compiler.executors.base import Executor
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
+from evomerge_compiler.executors.placement import place
 from evomerge_compiler.executors.ray import RayExecutor
 from evomerge_compiler.executors.warm import WarmExecutor
 from evomerge_compiler.history import Ending
@@ -55,7 +64,7 @@ class Options:
         generations: In all; None takes the recipe's number.
         executor: Name of the way to run work: one of :data:`LOCAL_EXECUTORS`, or ``ray``.
         ray_address: The cluster of executor ``ray``; None starts one on this machine.
-        jobs: Workers.
+        jobs: Workers; None is one for each GPU, and one where there is none.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         retries: How often a candidate whose worker crashed is tried again.
         merge: mergekit's own flags.
@@ -69,7 +78,7 @@ class Options:
     generations: int | None = None
     executor: str = "warm"
     ray_address: str | None = None
-    jobs: int = 1
+    jobs: int | None = None
     device: str = "auto"
     retries: int = 1
     merge: MergeOptions = field(default_factory=MergeOptions)
@@ -125,7 +134,7 @@ def evolve(
     fetch_missing(recipe, trust_remote_code=options.merge.trust_remote_code)
     world = gather(recipe)
     check_dead_genes(recipe)
-    evaluation = evaluation_of(recipe, options)
+    evaluation, replaced = with_backend(evaluation_of(recipe, options), options)
     setup = RunSetup(
         recipe=recipe,
         source=source,
@@ -136,6 +145,9 @@ def evolve(
     )
     folder = RunFolder.open(run_dir, create_from=setup)
     watchers = [TimingLog(run_dir), *observers(run_dir)]
+    if replaced:
+        for watcher in watchers:
+            watcher.notice(BackendReplaced(replaced))
     link_sources(recipe, world, run_dir, options)
     with folder.hold(), executor_for(recipe, evaluation, run_dir, options) as executor:
         return search(recipe, folder, executor, watchers, options.generations, evaluation)
@@ -271,11 +283,44 @@ def _resolved(
         "template": f"{recipe.template.name} sha256:{recipe.template.sha256}",
         "tasks": f"sha256:{evaluation.tasks_hash}",
         "versions": {name: importlib.metadata.version(name) for name in LOCKED_VERSIONS},
-        "device": device_kind(evaluation.device, elsewhere=options.ray_address is not None),
+        **_devices(evaluation, options),
         "dtype": evaluation.dtype,
         "batch_size": evaluation.batch_size,
         "seed": recipe.seed,
     }
+
+
+def with_backend(plan: EvaluationPlan, options: Options) -> tuple[EvaluationPlan, str]:
+    """The evaluation with a backend that can be had here, and why it is another one, if it is."""
+    if options.ray_address is not None:
+        return plan, ""  # the nodes score, and say what they lack
+    return backends.available(plan, device_kind(plan.device))
+
+
+def n_workers(options: Options, evaluation: EvaluationPlan) -> int:
+    """How many workers an evolution has."""
+    if options.jobs is not None:
+        return options.jobs
+    if options.executor == "ray":
+        return 1
+    return max(1, len(place(evaluation.device, options.merge).gpus))
+
+
+def _devices(evaluation: EvaluationPlan, options: Options) -> dict[str, str]:
+    """What computes, as the lock names it: scores of one do not compare with another's.
+
+    What every older lock means is left out of it.
+    """
+    elsewhere = options.ray_address is not None
+    found = {"device": device_kind(evaluation.device, elsewhere=elsewhere)}
+    if options.executor == "ray":
+        cuda = found["device"] == "cuda" if options.merge.cuda is None else options.merge.cuda
+    else:
+        cuda = place(evaluation.device, options.merge).merges_on == "cuda"
+    # A GPU draws other random numbers, and may round otherwise.
+    merging = {"merge_device": "cuda"} if cuda else {}
+    backend = {"backend": evaluation.backend} if evaluation.backend != "hf" else {}
+    return {**found, **merging, **backend}
 
 
 def device_kind(device: str, *, elsewhere: bool = False) -> str:
@@ -307,7 +352,7 @@ def executor_for(
     settings = LocalSettings(
         work=work / MODELS,
         recipe_folder=recipe.folder,
-        n_workers=options.jobs,
+        n_workers=n_workers(options, evaluation),
         merge=options.merge,
         timeout_s=recipe.evaluation.timeout_s,
         retries=options.retries,

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from evomerge_compiler import gpus
 from evomerge_compiler.compiler.merge_plan import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evaluation.task_index import local_tasks
 from evomerge_compiler.executors.local import LocalSettings
+from evomerge_compiler.executors.placement import Placement
 from evomerge_compiler.merging.in_memory import KEPT_LIMIT_BYTES, KEPT_SHARE
 from evomerge_compiler.merging.kernels import fast
-from evomerge_compiler.processes import run_command
 
 Resource = Literal["disk", "RAM", "GPU memory"]
 RESOURCES: tuple[Resource, ...] = ("disk", "RAM", "GPU memory")
@@ -53,17 +54,33 @@ class How:
         workers: Candidates at a time.
         device: Where models are scored: ``cpu`` or ``cuda``.
         merge_device: Where they are merged.
+        n_gpus: GPUs that workers are spread over, where they use any.
     """
 
     executor: str = "warm"
     workers: int = 1
     device: str = "cpu"
     merge_device: str = "cpu"
+    n_gpus: int = 1
+
+    @property
+    def placement(self) -> Placement:
+        """Where workers compute."""
+        uses_gpu = "cuda" in (self.device, self.merge_device)
+        names = tuple(map(str, range(self.n_gpus))) if uses_gpu else ()
+        return Placement(self.device, self.merge_device, names)
 
     @property
     def on_disk(self) -> bool:
-        """Whether merges go through the disk."""
+        """Whether merges are made by the command, stage by stage on the disk."""
         return self.executor == "cli"
+
+    @property
+    def ahead(self) -> int:
+        """Models on disk for each worker: none, the one that it scores, and one that waits."""
+        if self.placement.overlaps:
+            return 2
+        return 1 if self.on_disk else 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,7 @@ class Need:
     Attributes:
         resource: Where.
         what: What it is.
-        n_bytes: How much, for all workers together.
+        n_bytes: How much, for all workers together; of GPU memory, for those of one GPU.
     """
 
     resource: Resource
@@ -86,7 +103,8 @@ class Machine:
     """Room that is free.
 
     Attributes:
-        free: Resource to bytes; a machine without a GPU has none of its memory.
+        free: Resource to bytes; a machine without a GPU has none of its memory. With several
+            GPUs, the memory is that of one.
     """
 
     free: Mapping[Resource, int] = field(default_factory=dict)
@@ -104,22 +122,12 @@ def this_machine(folder: Path) -> Machine:
     """
     there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     free: dict[Resource, int] = {"disk": shutil.disk_usage(there).free, "RAM": _free_memory()}
-    return Machine(free | {"GPU memory": _free_gpu_memory()})
+    return Machine(free | {"GPU memory": gpus.free_bytes()})
 
 
 def _free_memory() -> int:
     lines = Path("/proc/meminfo").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-
-
-def _free_gpu_memory() -> int:
-    """Of the GPU that has the most."""
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
-    found = run_command(query)
-    sizes = [int(line) for line in found.stdout_tail.split() if line.isdigit()]
-    return max(sizes, default=0) * 2**20
 
 
 def remedies(found: Sequence[Need], machine: Machine, how: How) -> list[str]:
@@ -134,8 +142,10 @@ def remedies(found: Sequence[Need], machine: Machine, how: How) -> list[str]:
         out.append(f"RAM: {more}")
     if "GPU memory" in tight:
         batch = "a smaller evaluation.batch_size or evaluation.gen_kwargs.max_gen_toks"
-        merge = "--no-cuda merges on the CPU"
-        out.append(f"GPU memory: {merge if how.merge_device == 'cuda' else batch}")
+        remedy = "--no-cuda merges on the CPU" if how.merge_device == "cuda" else batch
+        if how.placement.sharing(how.workers) > 1:
+            remedy = f"-j {how.n_gpus} gives each worker a GPU of its own"
+        out.append(f"GPU memory: {remedy}")
     return out
 
 
@@ -161,7 +171,7 @@ def needs(
     found += _sources(plans)
     if plans:
         largest = max(plans, key=_result_bytes)
-        found += _on_disk(plans, largest, how) if how.on_disk else []
+        found += _on_disk(plans, largest, how)
         found += _memory(plans, largest, evaluation, how)
         found += [] if how.on_disk else _kept(plans, how, machine)
         if "cuda" in (how.device, how.merge_device):
@@ -177,16 +187,19 @@ def _sources(plans: Sequence[MergePlan]) -> Iterator[Need]:
 
 
 def _on_disk(plans: Sequence[MergePlan], largest: MergePlan, how: How) -> Iterator[Need]:
-    held = min(LocalSettings.stage_limit_bytes, sum(_stage_bytes(plans)))
-    yield Need("disk", "stages kept for other candidates", held)
-    yield Need("disk", "the model of each worker", how.workers * _result_bytes(largest))
+    if how.on_disk:
+        held = min(LocalSettings.stage_limit_bytes, sum(_stage_bytes(plans)))
+        yield Need("disk", "stages kept for other candidates", held)
+    what = "the model of each worker" if how.ahead == 1 else "models, scored and next in turn"
+    yield Need("disk", what, how.ahead * how.workers * _result_bytes(largest))
 
 
 def _memory(
     plans: Sequence[MergePlan], largest: MergePlan, evaluation: EvaluationPlan, how: How
 ) -> Iterator[Need]:
     workers = how.workers
-    yield Need("RAM", "Python and its libraries", workers * LIBRARIES_BYTES)
+    processes = workers * (2 if how.placement.overlaps else 1)
+    yield Need("RAM", "Python and its libraries", processes * LIBRARIES_BYTES)
     resident = workers * _n_elements(largest) * _scored_itemsize(largest, evaluation, how)
     moved = how.device == "cuda"  # the first model of a worker is made in memory
     what = "a first model, on its way to the GPU" if moved else "the model that is scored"
@@ -219,7 +232,7 @@ def _stage_bytes(plans: Sequence[MergePlan]) -> list[int]:
 def _gpu(
     plans: Sequence[MergePlan], largest: MergePlan, evaluation: EvaluationPlan, how: How
 ) -> Iterator[Need]:
-    workers = how.workers
+    workers = how.placement.sharing(how.workers)
     yield Need("GPU memory", "CUDA itself", workers * CUDA_CONTEXT_BYTES)
     answering = merging = 0
     if how.device == "cuda":
@@ -377,11 +390,12 @@ def assumed_seconds(
         2 * elements * batch / scoring.flops,
     )
     items, tokens = n_items(evaluation), answer_tokens(evaluation)
-    seconds = math.ceil(items / batch) * tokens * step_s
-    seconds += len(plan.stages) * elements / merging.merged_s
+    score_s = math.ceil(items / batch) * tokens * step_s
+    merge_s = len(plan.stages) * elements / merging.merged_s
     if how.on_disk:
         written = (len(plan.stages) + 1) * _result_bytes(plan)
-        seconds += len(plan.stages) * COMMAND_S + written / DISK_BYTES_S
+        merge_s += len(plan.stages) * COMMAND_S + written / DISK_BYTES_S
+    seconds = max(score_s, merge_s) if how.placement.overlaps else score_s + merge_s
     basis = (
         f"assumed: {items} items in batches of {batch}, answers of {tokens} tokens, "
         f"{1000 * step_s:.0f} ms a token step on the {'GPU' if how.device == 'cuda' else 'CPU'}"

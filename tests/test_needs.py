@@ -64,6 +64,35 @@ def test_merges_on_a_small_gpu_do_not_fit_and_the_remedy_is_named(
     assert needs.remedies(found, LAPTOP, how) == ["GPU memory: --no-cuda merges on the CPU"]
 
 
+def test_where_the_cpu_merges_ahead_models_are_on_disk_and_merges_cost_no_time(
+    pipeline: tuple[list[MergePlan], EvaluationPlan],
+) -> None:
+    how = How("warm", 1, "cuda", "cpu")
+    found = by_what(needs.needs(*pipeline, how, LAPTOP, 400))
+    what = ("disk", "models, scored and next in turn")
+    assert found[what] == pytest.approx(2 * 3.55 * GB, rel=0.01)
+    assert found["RAM", "Python and its libraries"] == 2 * needs.LIBRARIES_BYTES
+    ahead, _ = needs.assumed_seconds(*pipeline, how)
+    in_turn, _ = needs.assumed_seconds(*pipeline, replace(how, merge_device="cuda"))
+    assert ahead < in_turn
+
+
+def test_workers_are_spread_over_gpus(
+    pipeline: tuple[list[MergePlan], EvaluationPlan],
+) -> None:
+    def gpu(workers: int, n_gpus: int) -> int:
+        how = How("warm", workers, "cuda", "cpu", n_gpus)
+        return needs.total(needs.needs(*pipeline, how, LAPTOP, 1), "GPU memory")
+
+    assert gpu(2, 2) == gpu(1, 1)
+    assert gpu(3, 2) == 2 * gpu(1, 1)
+    how = How("warm", 3, "cuda", "cpu", 2)
+    found = needs.needs(*pipeline, how, LAPTOP, 1)
+    assert "GPU memory: -j 2 gives each worker a GPU of its own" in needs.remedies(
+        found, LAPTOP, how
+    )
+
+
 def test_a_longer_answer_needs_more_gpu(
     pipeline: tuple[list[MergePlan], EvaluationPlan],
 ) -> None:
@@ -145,6 +174,12 @@ def test_the_plan_of_another_machine_says_what_does_not_fit(
     assert [room["fits"] for room in plan["room"]] == [True, True, True]
     assert plan["remedies"] == []
     assert "on the GPU" in plan["basis"]
+    assert (plan["workers"], plan["gpus"]) == (1, 1)
+    assert cli.run(["plan", path, *there, "--no-cuda", "--gpus", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "of 8.0 GB free on each GPU: fits" in out
+    assert "expected time with 2 workers on 2 GPUs" in out
+    assert "the CPU merges the next candidates while the GPU scores" in out
 
 
 def test_a_dry_run_plans_with_the_flags_of_the_run(

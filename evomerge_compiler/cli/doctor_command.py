@@ -17,7 +17,7 @@ from evomerge_compiler.errors import EXIT_MISSING_PREREQUISITE, EXIT_OK, Evomerg
 # What evomerge was tested with; another version of these may move a private interface.
 TESTED = {"mergekit": "0.1.5", "lm-eval": "0.4.13"}
 MINIMUM = {"jinja2": "3.1.6", "torch": "2.6", "transformers": "5.3"}
-OPTIONAL = {"ray": "--executor ray", "vllm": "fast evaluation on GPUs", "gguf": "GGUF models"}
+OPTIONAL = {"ray": "--executor ray", "vllm": "--backend vllm", "gguf": "GGUF models"}
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,20 @@ def _mergekit_command() -> Check:
 
 
 def _gpu() -> Check:
+    from evomerge_compiler import gpus
+
     try:
         import torch
     except ImportError:
         return Check("gpu", "missing", "torch does not import")
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return Check("gpu", "ok", ", ".join(names))
-    return Check("gpu", "note", "none found; merges and evaluations run on the CPU")
+    found = gpus.visible()
+    if not found:
+        return Check("gpu", "note", "none found; merges and evaluations run on the CPU")
+    listed = ", ".join(f"{gpu.model} ({gpu.total_bytes / 1e9:.1f} GB)" for gpu in found)
+    if not torch.cuda.is_available():
+        return Check("gpu", "note", f"{listed}; this torch has no CUDA for it, the CPU is used")
+    n_workers = len(gpus.names())
+    return Check("gpu", "ok", f"{listed}; evolve has -j {n_workers} by default, one a GPU")
 
 
 def _sandbox() -> Check:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ from evomerge_compiler.cli.common import (
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.recipe import RECIPE_SUFFIXES
 
+LOG = logging.getLogger(__name__)
 DEFAULT_RECIPE = "quickstart"
+_OVERRIDES = ("limit", "batch_size", "backend")
 _WITH_TASKS = (
     "num_fewshot", "include_path", "apply_chat_template", "system_instruction", "gen_kwargs",
 )  # fmt: skip
@@ -64,6 +68,7 @@ _WITH_TASKS = (
 @click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
 @click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")
 @click.option("--device", default="auto", show_default=True)
+@click.option("--backend", type=click.Choice(["hf", "vllm"]), help="What computes the answers.")
 @click.option(
     "--output_path",
     type=click.Path(path_type=Path),
@@ -118,17 +123,24 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     from evomerge_compiler.evaluation.lm_eval import Session
 
     merge = _merge_of(target)
-    overrides = [f"evaluation.{key}={flags[key]}" for key in ("limit", "batch_size") if flags[key]]
+    given = {key: flags[key] for key in _OVERRIDES if flags[key]}
     if flags["recipe_name"] is not None or merge is None:
-        asked = recipes.load(flags["recipe_name"] or DEFAULT_RECIPE, overrides=overrides)
+        asked = recipes.load(flags["recipe_name"] or DEFAULT_RECIPE)
     else:
         asked = merge
+    if asked.evaluation is not None:
+        asked = replace(asked, evaluation=asked.evaluation.model_copy(update=given))
     options = launch.Options(
         device=flags["device"], merge=merge_options_of(flags), unsafe_code=flags["no_sandbox"]
     )
     plan = (
         _plan_of_tasks(flags, options) if flags["tasks"] else launch.evaluation_of(asked, options)
     )
+    plan, replaced = launch.with_backend(plan, options)
+    if replaced:
+        LOG.warning("%s", replaced)
+    if plan.backend == "vllm" and _wants_text_scores(flags):
+        raise UsageError("vLLM gives no perplexity", hint="score the text with --backend hf")
     if merge is not None:
         folder = work / "model"
         compiled, _ = single.merge_to(merge, folder, options.merge)
@@ -156,6 +168,7 @@ def _plan_of_tasks(flags: dict[str, Any], options: Any):  # type: ignore[no-unty
         gen_kwargs=_pairs(flags["gen_kwargs"]),
         limit=flags["limit"],
         batch_size=flags["batch_size"],
+        backend=flags["backend"],
     )
     return plan_evaluation(
         spec,
@@ -205,6 +218,10 @@ def _merge_of(target: str):  # type: ignore[no-untyped-def]
     return None
 
 
+def _wants_text_scores(flags: dict[str, Any]) -> bool:
+    return any(flags[name] for name in ("perplexity", "perplexity_text", "coherence"))
+
+
 def _text_scores(
     flags: dict[str, Any], session: Any, folder: Path, recipe: Any, work: Path
 ) -> dict[str, float]:
@@ -218,8 +235,7 @@ def _text_scores(
         read_text,
     )
 
-    wanted = flags["perplexity"] or flags["perplexity_text"] or flags["coherence"]
-    if not wanted:
+    if not _wants_text_scores(flags):
         return {}
     path = flags["perplexity_text"]
     text = default_text() if path is None else read_text(path)

@@ -32,9 +32,7 @@ from evomerge_compiler.events import Observer
     "-j",
     "--jobs",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Candidates at a time.",
+    help="Candidates at a time; by default one for each GPU, or one.",
 )
 @click.option(
     "--executor",
@@ -58,6 +56,7 @@ from evomerge_compiler.events import Observer
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
 @click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")
+@click.option("--backend", type=click.Choice(["hf", "vllm"]), help="What computes the answers.")
 @click.option("--timeout_s", type=float, help="Seconds for one merge stage or one evaluation.")
 @click.option("--no-sandbox", is_flag=True, help="Run generated code without the sandbox.")
 @click.option(
@@ -119,6 +118,7 @@ def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
     settings = {
         "evaluation.limit": flags["limit"],
         "evaluation.batch_size": flags["batch_size"],
+        "evaluation.backend": flags["backend"],
         "evaluation.timeout_s": flags["timeout_s"],
         "search.control": "true" if flags["control"] else None,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
 @click.argument("recipe", metavar="RECIPE|RUN")
 @click.option("--gens", type=click.IntRange(min=0), help="Generations in all.")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Default: runs/NAME.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Candidates at a time.")  # fmt: skip
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="As of evolve.")
 @click.option("--executor", type=click.Choice(["warm", "cli", "ray"]), default="warm",
               show_default=True, help="As of evolve.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--cuda/--no-cuda", default=None, help="Merge on the GPU; found by itself.")
-@click.option("--gpu-gb", type=click.FloatRange(min=0), help="Of another machine: its GPU.")
+@click.option("--gpu-gb", type=click.FloatRange(min=0), help="Of another machine: a GPU's memory.")
+@click.option("--gpus", type=click.IntRange(min=1), help="Of another machine: how many of them.")
 @click.option("--ram-gb", type=click.FloatRange(min=0), help="Of another machine: its memory.")
 @click.option("--disk-gb", type=click.FloatRange(min=0), help="Of another machine: its free disk.")
 @recipe_options
@@ -62,19 +63,27 @@ def command(recipe: str, as_json: bool, **flags: Any) -> int:
         "GPU memory": flags["gpu_gb"],
     }
     given = {name: int(gb * 1e9) for name, gb in told.items() if gb is not None}
-    return show(recipe, options, given, as_json=as_json)
+    return show(recipe, options, given, flags["gpus"], as_json=as_json)
 
 
-def show(recipe: str, options: Options, given: dict[Resource, int], *, as_json: bool) -> int:
+def show(
+    recipe: str,
+    options: Options,
+    given: dict[Resource, int],
+    n_gpus: int | None = None,
+    *,
+    as_json: bool,
+) -> int:
     """Plans and prints.
 
     Args:
         recipe: A recipe or a run.
         options: As for an evolution.
         given: Bytes of another machine, in place of what is free here.
+        n_gpus: GPUs of another machine; by default those here, or one where a size is given.
         as_json: Print JSON.
     """
-    from evomerge_compiler import launch, needs, planning
+    from evomerge_compiler import gpus, launch, needs, planning
     from evomerge_compiler.errors import UsageError
 
     loaded, _, folder = launch.load(recipe, options)
@@ -87,7 +96,7 @@ def show(recipe: str, options: Options, given: dict[Resource, int], *, as_json: 
         folder,
         loaded.search.generations if gens is None else gens,
         evaluation=launch.evaluation_of(loaded, options),
-        how=_how(options, machine),
+        how=_how(options, machine, n_gpus or (1 if "GPU memory" in given else len(gpus.names()))),
         machine=machine,
     )
     if as_json:
@@ -100,7 +109,7 @@ def show(recipe: str, options: Options, given: dict[Resource, int], *, as_json: 
     return 0
 
 
-def _how(options: Options, machine: Machine) -> How:
+def _how(options: Options, machine: Machine, n_gpus: int) -> How:
     """Where an evolution with these options would work, on that machine."""
     from evomerge_compiler.needs import How
 
@@ -109,7 +118,9 @@ def _how(options: Options, machine: Machine) -> How:
     if device == "auto":
         device = "cuda" if has_gpu else "cpu"
     on_gpu = has_gpu if options.merge.cuda is None else options.merge.cuda
-    return How(options.executor, options.jobs, device, "cuda" if on_gpu else "cpu")
+    how = How(options.executor, 1, device, "cuda" if on_gpu else "cpu", max(1, n_gpus))
+    by_itself = 1 if options.executor == "ray" else len(how.placement.gpus)
+    return replace(how, workers=options.jobs or max(1, by_itself))
 
 
 def _plain(plan: Plan) -> dict[str, object]:
@@ -131,6 +142,7 @@ def _plain(plan: Plan) -> dict[str, object]:
         ],
         "remedies": remedies(plan.needs, plan.machine, plan.how),
         "workers": plan.how.workers,
+        "gpus": len(plan.how.placement.gpus),
         "seconds_per_candidate": plan.seconds_per_candidate,
         "candidates_per_hour": plan.candidates_per_hour,
         "seconds": plan.seconds,
@@ -155,15 +167,20 @@ def _summary(plan: Plan) -> Iterator[str]:
         needed, free = total(plan.needs, name), plan.machine.free.get(name, 0)
         if needed:
             fits = "fits" if plan.machine.fits(plan.needs, name) else "DOES NOT FIT"
-            yield f"{name}: {size(needed)} of {size(free)} free: {fits}"
+            each = " on each GPU" if name == "GPU memory" and plan.how.n_gpus > 1 else ""
+            yield f"{name}: {size(needed)} of {size(free)} free{each}: {fits}"
     yield from (f"  help: {line}" for line in remedies(plan.needs, plan.machine, plan.how))
     n = plan.how.workers
     workers = "one worker" if n == 1 else f"{n} workers"
+    if plan.how.placement.gpus and n > 1:
+        workers += f" on {plan.how.n_gpus} GPU{'s' if plan.how.n_gpus > 1 else ''}"
     yield (
         f"expected time with {workers}: {hours(plan.seconds)}, "
         f"{plan.candidates_per_hour:.1f} candidates an hour"
     )
     yield f"  {plan.basis}"
+    if plan.how.placement.overlaps:
+        yield "  the CPU merges the next candidates while the GPU scores"
 
 
 def size(n_bytes: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from evomerge_compiler.events import (
+    BackendReplaced,
     CandidateDone,
     Concluding,
     ControlStarted,
@@ -101,7 +102,7 @@ class BarProgress(Observer):
             self.best = f"best {event.best.id} {event.best.fitness.value:.4f}"
             if self.task is not None:
                 self.progress.update(self.task, best=self.best)
-        elif isinstance(event, (Started, ControlStarted, Concluding)):
+        elif isinstance(event, (Started, BackendReplaced, ControlStarted, Concluding)):
             self.progress.console.print(describe(event), highlight=False, markup=False)
 
 
@@ -122,6 +123,8 @@ def describe(event: Event) -> str:
     if isinstance(event, Started):
         again = f", {event.sealed} of them done" if event.sealed else ""
         return f"{event.recipe.name}: {event.generations} generations{again}, in {event.folder}"
+    if isinstance(event, BackendReplaced):
+        return event.reason
     if isinstance(event, ControlStarted):
         return f"control arm: {event.candidates} random candidates"
     if isinstance(event, Concluding):

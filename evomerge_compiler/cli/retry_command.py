@@ -20,13 +20,13 @@ from evomerge_compiler.errors import UsageError
     metavar="DEST",
     help="Where to branch to when the failures are sealed.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="As of evolve.")
 @click.option("--timeout_s", type=float, help="Another time limit from here on, in seconds.")
 def command(
     run: str,
     select: str | None,
     destination: Path | None,
-    jobs: int,
+    jobs: int | None,
     timeout_s: float | None,
 ) -> int:
     """Run the failed candidates of the open generation again, and finish that generation.

@@ -90,6 +90,9 @@ class RayExecutor(Executor):
         num_gpus = spec.num_gpus
         if num_gpus is None:
             num_gpus = float(device == "cuda" or bool(merge.cuda))
+        if 0 < num_gpus < 1:
+            sharing = math.ceil(1 / num_gpus)
+            self.evaluation = replace(self.evaluation, gpu_workers=sharing)
         self.asks = {"CPU": spec.num_cpus, "GPU": num_gpus, **spec.resources}
         self._address = address
         self._wait_s = wait_s

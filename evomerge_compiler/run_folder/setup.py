@@ -53,6 +53,8 @@ MAY_CHANGE = (
     "search.finalists",
     "search.control",
     "evaluation.timeout_s",
+    # The one that scores is among what the recipe resolved to, where a change has to be accepted.
+    "evaluation.backend",
     "ray",
 )
 # The order of these is the order of coordinates and columns.

@@ -14,6 +14,7 @@ from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.evaluation.spec import plan_evaluation
 from evomerge_compiler.executors.base import Executor, Job, JobResult
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
+from evomerge_compiler.executors.placement import Placement
 from evomerge_compiler.executors.warm import WarmExecutor
 from evomerge_compiler.recipe import Recipe, load
 
@@ -156,3 +157,20 @@ def test_models_that_are_kept_go_through_the_disk(
     assert len(caplog.records) == 1, "it is said once"
     assert (tmp_path / "work/candidates/0000-000-c00/model.safetensors").is_file()
     assert found[0].scores == found[1].scores
+
+
+def test_merging_ahead_gives_the_same_scores_and_leaves_no_model(tmp_path: Path) -> None:
+    """As where the CPU merges and a GPU scores; here the CPU does both."""
+    recipe(tmp_path)
+    plans = [merge(tmp_path, share) for share in (0.25, 0.5, 0.75)]
+    with executor(WarmExecutor, tmp_path, plans[0]) as warm:
+        expected = [result.scores for result in run(warm, plans)]
+    with executor(WarmExecutor, tmp_path, plans[0]) as ahead:
+        assert isinstance(ahead, WarmExecutor)
+        ahead._placement = Placement("cuda", "cpu")
+        assert ahead.placement.overlaps
+        found = run(ahead, plans)
+        assert ahead._mergers is not None and ahead._mergers is not ahead._pool
+    assert [result.scores for result in found] == expected
+    assert all(result.merge_s > 0 and result.evaluate_s > 0 for result in found)
+    assert not list((tmp_path / "work" / "candidates").iterdir())
