@@ -16,7 +16,6 @@ from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.fitness import front
 from evomerge_compiler.genome import Gene
 
-N_VALUES, POPULATION, GENERATIONS = 8, 40, 80
 volume = HV(ref_point=np.array([1.1, 1.1]))
 
 
@@ -25,10 +24,10 @@ def zdt1(x: np.ndarray) -> tuple[float, float]:
     return float(x[0]), g * (1 - float(np.sqrt(x[0] / g)))
 
 
-def volume_of_strategy(seed: int) -> float:
-    space = space_of(*(Gene(f"x{i}", "float") for i in range(N_VALUES)))
-    strategy = make("nsga2", space, POPULATION, seed)
-    for generation in range(GENERATIONS):
+def volume_of_strategy(seed: int, n_values: int, population: int, generations: int) -> float:
+    space = space_of(*(Gene(f"x{i}", "float") for i in range(n_values)))
+    strategy = make("nsga2", space, population, seed)
+    for generation in range(generations):
         told = []
         for slot, proposal in enumerate(strategy.ask(generation)):
             losses = zdt1(np.array(space.flatten(proposal.genome)))
@@ -39,16 +38,25 @@ def volume_of_strategy(seed: int) -> float:
     return float(volume(-np.array([o.fitness.objectives for o in strategy.parents])))
 
 
-def volume_of_pymoo(seed: int) -> float:
-    problem = get_problem("zdt1", n_var=N_VALUES)
-    done = minimize(problem, NSGA2(pop_size=POPULATION), ("n_gen", GENERATIONS), seed=seed)
+def volume_of_pymoo(seed: int, n_values: int, population: int, generations: int) -> float:
+    problem = get_problem("zdt1", n_var=n_values)
+    done = minimize(problem, NSGA2(pop_size=population), ("n_gen", generations), seed=seed)
     return float(volume(done.F))
 
 
-def test_the_front_is_as_good_as_pymoos() -> None:
-    ours = [volume_of_strategy(seed) for seed in range(3)]
-    theirs = [volume_of_pymoo(seed) for seed in range(3)]
-    assert statistics.median(ours) == pytest.approx(statistics.median(theirs), rel=0.01)
+@pytest.mark.parametrize(
+    ("setting", "n_seeds"),
+    [
+        pytest.param((8, 40, 80), 3, id="converged"),
+        # 10,000 evaluations of 30 values end on the way: one run in five is off by 1 %, their
+        # mean is not.
+        pytest.param((30, 100, 100), 12, marks=pytest.mark.long, id="on the way"),
+    ],
+)
+def test_the_front_is_as_good_as_pymoos(setting: tuple[int, int, int], n_seeds: int) -> None:
+    ours = statistics.mean(volume_of_strategy(seed, *setting) for seed in range(n_seeds))
+    theirs = statistics.mean(volume_of_pymoo(seed, *setting) for seed in range(n_seeds))
+    assert ours == pytest.approx(theirs, rel=0.01)
 
 
 def test_what_nothing_beats_survives() -> None:
