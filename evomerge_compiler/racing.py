@@ -1,9 +1,8 @@
 """Racing in a search: whom candidates race against, and how good the estimates were.
 
-The race of a generation follows from the generations before it: the rival is the last of the best
-few that would go to the finals now, and the answers of all who were asked everything calibrate the
-items. The first generation has no rival and is asked everything. So a resumed run, and any number
-of workers, come to the same races.
+The race of a generation follows from the generations before it: the rival is the best so far, and
+the answers of all who were asked everything calibrate the items. The first generation has no rival
+and is asked everything. So a resumed run, and any number of workers, come to the same races.
 
 An estimate steers the search and nothing else: what was dropped is never the best, a finalist or a
 rival. At the end a seeded sample of it is asked all items, to say how far the estimates were off.
@@ -43,13 +42,12 @@ def race_of(recipe: Recipe, history: History) -> Race | None:
     """
     assert recipe.evaluation is not None and recipe.search is not None
     spec = recipe.evaluation.racing
-    answers = list(history.answers.values())
-    rivals = [
-        o.scores for o in history.leaders if o.scores and o.scores.eval_key in history.answers
-    ]
-    if spec is None or not rivals:
+    found = [o.scores for o in history.leaders if o.scores is not None]
+    # What was told from outside was asked who knows what.
+    rival = next((scores for scores in found if scores.eval_key in history.answers), None)
+    if spec is None or rival is None:
         return None
-    rival = rivals[-1]
+    answers = list(history.answers.values())
     for domain in rival.domains:
         problem = _unfit(rival, domain)
         if problem:

@@ -100,12 +100,12 @@ class RacingSpec(Strict):
     """Candidates are asked a few items first, and all of them only if they may still be good."""
 
     rungs: list[Annotated[int, Field(ge=10)]] = Field(
-        default_factory=lambda: [20, 50, 200],
+        default_factory=lambda: [20, 50, 100, 200],
         min_length=1,
         description="items a task that are seen at each look, ascending; after the last, all",
     )
     alpha: Number = Field(
-        0.05, gt=0, lt=0.5, description="chance to drop what is as good as the finalists so far"
+        0.05, gt=0, lt=0.5, description="chance, at each look, to drop what equals the best so far"
     )
     irt: bool = Field(
         True, description="earlier answers choose the items and correct the estimates"

@@ -12,7 +12,9 @@ stays a test of the whole domain.
 Sources: O. Maron and A. Moore, *Hoeffding Races* (NIPS 1994), for dropping what is worse with
 confidence; M. Birattari et al., *A Racing Algorithm for Configuring Metaheuristics* (GECCO 2002),
 for paired tests on common items; J. Neyman, J. R. Stat. Soc. 97 (1934), for the share of each
-kind; W. Cochran, *Sampling Techniques*, equations 2.20 and 7.10, for the error of an estimate.
+kind; W. Cochran, *Sampling Techniques*, section 2.6 (what a part says of a finite whole) and
+equation 7.10 (the error of an estimate); A. Agresti and Y. Min, Stat. Med. 24 (2005), for pairs
+that are added.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from evomerge_compiler.evaluation.failures import non_finite
 from evomerge_compiler.evaluation.irt import Calibration
 from evomerge_compiler.evaluation.results import mean_stderr
 from evomerge_compiler.evaluation.split import item_set_hash
-from evomerge_compiler.evaluation.statistics import paired_difference
+from evomerge_compiler.evaluation.statistics import Method, paired_difference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +67,7 @@ class Race:
         tracks: Domain to its items.
         rungs: Items of each domain that are seen at each look, ascending.
         shares: Domain to its share in what is compared.
-        alpha: Chance, over all looks together, to drop what is as good as the rival.
+        alpha: Chance, at each look, to drop what is as good as the rival.
     """
 
     rival: Scores = field(repr=False)
@@ -237,24 +239,40 @@ def _go_on(race: Race, ask: Ask, seen: Mapping[str, _Seen], rung: int | None) ->
 
 
 def _worse(race: Race, seen: Mapping[str, _Seen]) -> bool:
-    """Whether the candidate is worse than the rival, with confidence.
+    """Whether the candidate is worse than the rival on all items, with confidence.
 
-    The looks share ``alpha`` (Bonferroni): a candidate has as many chances to be unlucky.
+    What was asked is certain, so of the error of a sample only the part remains that comes from
+    what was not (the finite population correction); the limit shrinks by its root.
     """
+    from scipy import stats
+
     mine: dict[str, list[float]] = {}
     theirs: dict[str, list[float]] = {}
+    sizes: dict[str, int] = {}
     weights: dict[str, float] = {}
     for domain, share in race.shares.items():
-        kinds = race.tracks[domain].kinds
+        kinds, rival = race.tracks[domain].kinds, race.rival.items[domain].values
         for index, value in seen[domain].values().items():
             stratum = f"{domain}/{kinds[index]}"
             mine.setdefault(stratum, []).append(value)
-            theirs.setdefault(stratum, []).append(race.rival.items[domain].values[index])
-            weights[stratum] = share * kinds.count(kinds[index]) / len(kinds)
+            theirs.setdefault(stratum, []).append(rival[index])
+            sizes[stratum] = kinds.count(kinds[index])
+            weights[stratum] = share * sizes[stratum] / len(kinds)
     answers = {value for side in (mine, theirs) for values in side.values() for value in values}
-    method = "mcnemar" if answers <= {0.0, 1.0} else "clt"
-    found = paired_difference(mine, theirs, weights=weights, method=method)  # type: ignore[arg-type]
-    return found.difference < 0 and found.p_value / 2 <= race.alpha / len(race.looks)
+    method: Method = "mcnemar" if answers <= {0.0, 1.0} else "clt"
+    found = paired_difference(mine, theirs, weights=weights, method=method)
+    if found.difference >= 0:
+        return False
+    whole = left = 0.0
+    for stratum, values in mine.items():
+        n = len(values)
+        squares = math.fsum((a - b) ** 2 for a, b in zip(values, theirs[stratum], strict=True))
+        # A pair either way is added: that none differed of those asked does not mean none does.
+        error = weights[stratum] ** 2 * (squares + 1) / (n + 2) / n
+        whole += error
+        left += error * (1 - n / sizes[stratum])
+    limit = float(stats.norm.isf(race.alpha)) * math.sqrt(left / whole)
+    return float(stats.norm.isf(found.p_value / 2)) >= limit
 
 
 # -- what it comes to ----------------------------------------------------------------------
