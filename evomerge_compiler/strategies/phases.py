@@ -5,9 +5,6 @@ never learns of the genes that are held. What leaves here and what comes back ar
 whole space. So parameter space and data-flow space are searched in turn by any strategy, as in
 Akiba et al., Evolutionary Optimization of Model Merging Recipes, arXiv:2403.13187, section 3.3.
 
-A crossing of models is a candidate of no space: it goes through as it is, and no phase starts from
-one, for it has no genes to hold.
-
 The best that a phase starts from is a parent of what the phase draws, for the genes held are its.
 A genome that a person wrote with other values of held genes is no point of the phase's space: its
 strategy is told that there is no score, and the next phase may start from it.
@@ -84,11 +81,6 @@ class Subspace:
         return inside if self.widen(inside) == genome else None
 
 
-def is_crossing(genome: Genome) -> bool:
-    """Whether a genome is none of the space: a crossing of other candidates' models."""
-    return type(genome) is not Genome
-
-
 class Phases:
     """A :class:`~evomerge_compiler.strategies.base.Strategy` made of several.
 
@@ -131,8 +123,6 @@ class Phases:
         return [self._widened(proposal) for proposal in asked]
 
     def _widened(self, proposal: Proposal) -> Proposal:
-        if is_crossing(proposal.genome):
-            return proposal
         genome = self.sub.widen(proposal.genome)
         parents = proposal.lineage.parents
         if self.start is not None and not parents:
@@ -149,9 +139,7 @@ class Phases:
         """
         told = []
         for index, outcome in enumerate(outcomes):
-            genome: Genome | None = outcome.genome
-            if not is_crossing(outcome.genome):
-                genome = self.sub.narrow(outcome.genome)
+            genome = self.sub.narrow(outcome.genome)
             if genome is not None:
                 told.append(replace(outcome, genome=genome))
             elif index < self._n_asked:
@@ -165,9 +153,9 @@ class Phases:
 
     def _remember(self, outcomes: Sequence[Outcome]) -> None:
         """The best so far; of several objectives the knee of the front."""
-        scored = [o for o in scored_of(outcomes) if not is_crossing(o.genome)]
+        scored = scored_of(outcomes)
         if any(o.fitness is not None and len(o.fitness.objectives) > 1 for o in scored):
-            self._front = fit.front([*self._front, *feasible_of(scored)])
+            self._front = fit.front([*self._front, *feasible_of(outcomes)])
         known = [self._best] if self._best is not None else []
         # Of equal ones the earlier.
         best = min([*known, *scored], key=merit, default=None)

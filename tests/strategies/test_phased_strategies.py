@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from strategy_kits import NAMES, World, make, mixed_space, scored, space_of
 
-from evomerge_compiler.candidate import CandidateId, Lineage, Outcome, Proposal, genome_hash
+from evomerge_compiler.candidate import CandidateId, Outcome, genome_hash
 from evomerge_compiler.evolution import arrange
 from evomerge_compiler.fitness import front, knee
 from evomerge_compiler.genome import Gene, Genome, GenomeSpace
@@ -177,37 +177,6 @@ def test_what_a_person_writes_counts_even_outside_the_phase() -> None:
     assert made[0].told[3].failure == OUTSIDE and made[0].told[3].fitness is None
     assert made[0].told[8].genome == Genome({"a": 0.1})
     assert made[1].space.fixed["a"] == 0.25 and made[1].space.initial() == Genome({"b": 0.75})
-
-
-def test_a_crossing_of_models_goes_through_and_lends_no_genes() -> None:
-    class Crossing(Genome):
-        """Stands for a candidate of no space."""
-
-    space, crossing = space_of(Gene("a", "float"), Gene("b", "float")), Crossing({"t": 0.5})
-
-    class Crosser:
-        told: tuple[Genome, ...] = ()
-
-        def ask(self, _generation: int) -> list[Proposal]:
-            lineage = Lineage("crossover", "toy.cross", (CandidateId(0, 0),), "asked")
-            return [Proposal(Genome({"a": 0.25}), lineage), Proposal(crossing, lineage)]
-
-        def tell(self, _generation: int, outcomes: Sequence[Outcome]) -> None:
-            self.told = tuple(outcome.genome for outcome in outcomes)
-
-    made: list[tuple[GenomeSpace, Crosser]] = []
-
-    def kind(_index: int, part: GenomeSpace, _seed: int) -> Any:
-        made.append((part, Crosser()))
-        return made[-1][1]
-
-    phases = [PhaseSpec(name=n, genes=[n], generations=1) for n in "ab"]
-    search = Phases(space, phases, 3, kind)
-    asked = search.ask(0)
-    assert asked[1].genome is crossing and asked[1].lineage.asked == "asked"
-    search.tell(0, list(reversed(best_first(asked[::-1], 0))))
-    assert made[0][1].told == (Genome({"a": 0.25}), crossing)
-    assert made[1][0].fixed["a"] == 0.25, "the crossing was better, and has no a"
 
 
 def test_a_search_that_never_scored_goes_on_from_the_first_values() -> None:
