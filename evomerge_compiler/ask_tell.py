@@ -227,9 +227,7 @@ def propose(run: str | Path, recipe: Path) -> CandidateId:
         there = next((c for c in stored if c.genome == genome), None)
         if there is not None:
             return there.id
-        free = [
-            c for c in stored if not (c.done or c.edited or c.lineage.operator == SEED_OPERATOR)
-        ]
+        free = [c for c in stored if _is_free(c)]
         if not free:
             raise UsageError(
                 f"no slot of generation {number:03d} is free: each has an outcome, or a genome "
@@ -310,8 +308,10 @@ def _answer(
     return Answer(id, fitness, True, not left, left, warnings)
 
 
-def _is_seed(candidate: StoredCandidate) -> bool:
-    return candidate.lineage.operator == SEED_OPERATOR
+def _is_free(candidate: StoredCandidate) -> bool:
+    """Whether a genome of the experiment may take the slot; a crossing's is none of them."""
+    asked = candidate.lineage.operator != SEED_OPERATOR and not candidate.lineage.crossover
+    return asked and not (candidate.done or candidate.edited)
 
 
 def _stored(folder: RunFolder, id: CandidateId) -> StoredCandidate:

@@ -60,12 +60,15 @@ class Lineage:
         parents: The candidates it was made from, first parent first.
         asked: Hash of the genome that the strategy asked for; differs from the genome that
             was scored when a person edited it.
+        crossover: Template of the crossing of models that it is; empty for a genome of the
+            experiment.
     """
 
     origin: Origin
     operator: str
     parents: tuple[CandidateId, ...] = ()
     asked: str = ""
+    crossover: str = ""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def conclude(
     Raises:
         EvomergeError: A source model cannot be scored at all.
     """
+    recipe = recipe.in_run(folder.root)
     contenders, failed = _contenders(recipe, ending, control)
     every = [*contenders, *racing.audited(recipe, ending)]
     folder.keep_baselines({contender.name for contender in every})

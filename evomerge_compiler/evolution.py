@@ -25,6 +25,7 @@ from evomerge_compiler.candidate import (
     Scores,
 )
 from evomerge_compiler.compiler import MergePlan, compile_recipe, gather
+from evomerge_compiler.compiler.crossovers import must_be_older
 from evomerge_compiler.errors import EvomergeError, Place, RecipeError, RunDamaged
 from evomerge_compiler.events import (
     CandidateDone,
@@ -66,7 +67,7 @@ class Evolution:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         assert recipe.search is not None and recipe.evaluation is not None
-        self.recipe = recipe
+        self.recipe = recipe.in_run(folder.root)
         self.search = recipe.search
         self.shares = fit.weights(recipe.evaluation)
         self.folder = folder
@@ -213,6 +214,7 @@ class Evolution:
         """
         assert candidate.genome is not None
         try:
+            must_be_older(candidate.genome, candidate.id)
             plan = compile_recipe(self.recipe, genome=candidate.genome, world=self.world)
         except EvomergeError as error:
             if candidate.edited or candidate.lineage.operator == SEED_OPERATOR:

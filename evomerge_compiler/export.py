@@ -15,6 +15,7 @@ import evomerge_compiler
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.compiler.merge_plan import MergePlan
+from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.errors import RunDamaged, UsageError
 from evomerge_compiler.merging.cli import MergedModel
 from evomerge_compiler.merging.options import MergeOptions
@@ -22,10 +23,12 @@ from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.report.lineage import ancestors, as_tree
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.single import merge_to
+from evomerge_compiler.standalone import standalone_plan, write_standalone
 from evomerge_compiler.yamlio import write_atomic
 
 CARD = "README.md"
 CONFIG = "mergekit_config.yml"
+RECIPE = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,10 @@ def export(run_path: Path, candidate: CandidateId, out: Path, options: MergeOpti
     if options.cuda is None and "merge_device" not in run.lock.resolved:
         options = replace(options, cuda=False)  # what was scored was merged on the CPU
     _, merged = merge_to(recipe, out, options, work=run_path / "models")
+    if isinstance(stored.genome, Crossing):
+        # The card shows all of the merge, and the recipes that evomerge makes it from.
+        plan = standalone_plan(run_path, candidate, plan)
+        write_standalone(run_path, candidate, out / RECIPE)
     scored = stored.scores.weights
     if scored and scored != merged.tensors_sha256:
         raise RunDamaged(
@@ -121,8 +128,13 @@ def _origin(recipe: Recipe, run: RunFolder | None, candidate: StoredCandidate | 
     )
     if run is not None and candidate is not None:
         text += f"; candidate {candidate.id} of the run `{run.name}`"
-    text += f", template `{recipe.template.name}`."
+    text += f", template `{_template(recipe)}`."
     return text + "\n\n[mergekit]: https://github.com/arcee-ai/mergekit"
+
+
+def _template(recipe: Recipe) -> str:
+    genome = recipe.genome
+    return genome.template if isinstance(genome, Crossing) else recipe.template.name
 
 
 def _scores(candidate: StoredCandidate, final: Mapping[str, Any] | None) -> list[str]:

@@ -6,7 +6,6 @@ This is what ``evomerge evolve`` calls, and what a Python program calls to do th
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,7 +40,7 @@ from evomerge_compiler.executors.ray import RayExecutor
 from evomerge_compiler.executors.warm import WarmExecutor
 from evomerge_compiler.history import Ending
 from evomerge_compiler.merging.options import MergeOptions, gpu_available
-from evomerge_compiler.merging.sources import fetch_missing, materialise
+from evomerge_compiler.merging.sources import LINKS, fetch_missing, link_source, materialise
 from evomerge_compiler.planning import TimingLog
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
@@ -237,8 +236,7 @@ def link_sources(recipe: Recipe, world: World, run_dir: Path, options: Options) 
     Raises:
         MissingPrerequisite: A model is not here and cannot be fetched.
     """
-    links = run_dir / MODELS / "src"
-    links.mkdir(parents=True, exist_ok=True)
+    (run_dir / MODELS / LINKS).mkdir(parents=True, exist_ok=True)
     for alias, model in world.sources.items():
         found = materialise(
             model,
@@ -246,10 +244,7 @@ def link_sources(recipe: Recipe, world: World, run_dir: Path, options: Options) 
             run_dir / MODELS,
             trust_remote_code=options.merge.trust_remote_code,
         )
-        link = links / alias
-        if link.is_symlink() or link.exists():
-            link.unlink()
-        link.symlink_to(os.path.relpath(found.resolve(), links.resolve()))
+        link_source(run_dir / MODELS, alias, found)
 
 
 def evaluation_of(recipe: Recipe, options: Options) -> EvaluationPlan:

@@ -130,6 +130,7 @@ def _next(
         genomes = {f"c{i:02d}": p.genome for i, p in enumerate(proposals)}
         return 0, {n: compile_recipe(recipe, genome=g) for n, g in genomes.items()}, {}
     run = RunFolder.open(run_dir)
+    recipe = recipe.in_run(run_dir)
     number = run.open_generation()
     if number is not None:
         stored = run.candidates(number)

@@ -10,14 +10,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from evomerge_compiler import recipe_phases, templates, yamlio
 from evomerge_compiler.assets import ZOO_PREFIX, names
 from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeError, did_you_mean
 from evomerge_compiler.gene_spec import init_problems, is_declaration, read_gene
 from evomerge_compiler.genome import BY_MODEL, OTHER_TENSORS, Gene, Genome, GenomeSpace
+from evomerge_compiler.recipe_candidates import read_genome
 from evomerge_compiler.recipe_errors import validate
+from evomerge_compiler.recipe_overrides import override, replace_models
 from evomerge_compiler.recipe_racing import racing_problems
 from evomerge_compiler.recipe_schema import (
     CandidateFile,
@@ -62,6 +64,7 @@ class Recipe:
         folder: What relative paths in the file are relative to.
         simulation: What stands in for models when the search is simulated.
         ray: What a worker asks of its node when there is a cluster of them.
+        run: The run folder that it is of: crossings of models find their parents there.
     """
 
     kind: Literal["experiment", "merge"]
@@ -86,6 +89,7 @@ class Recipe:
     folder: Path
     simulation: SimulationSpec = field(default_factory=SimulationSpec)
     ray: RaySpec = field(default_factory=RaySpec)
+    run: Path | None = None
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
@@ -96,6 +100,10 @@ class Recipe:
     def with_genome(self, genome: Genome) -> Recipe:
         """The merge of one genome of this experiment."""
         return replace(self, kind="merge", genome=genome)
+
+    def in_run(self, run: Path) -> Recipe:
+        """The same recipe as that of a run folder."""
+        return replace(self, run=run)
 
 
 def load(
@@ -123,10 +131,11 @@ def load(
             hint="start from a shipped recipe: evomerge cp quickstart mine.yaml",
         )
     folder, locked_overrides, locked_models = _started_with(found)
-    _replace_models(document, data, models or locked_models)
+    replace_models(document, data, models or locked_models)
     for text in (*locked_overrides, *overrides):
-        _override(document, text)
-    return from_document(document, folder)
+        override(document, text)
+    loaded = from_document(document, folder)
+    return loaded.in_run(found.parent) if _is_run(found) else loaded
 
 
 def from_data(data: Mapping[str, object], folder: Path, name: str = "<made>") -> Recipe:
@@ -152,7 +161,7 @@ def from_document(document: Document, folder: Path) -> Recipe:
     if kind == "experiment":
         return _Builder(document, folder).experiment(validate(ExperimentFile, document))
     if kind == "merge" and "from" in data:
-        return _candidate(validate(CandidateFile, document), document, folder)
+        return _candidate(document, folder)
     if kind == "merge":
         return _Builder(document, folder).merge(validate(MergeFile, document))
     raise document.error(
@@ -175,31 +184,15 @@ def find(path: str | Path) -> Path:
     raise RecipeError("no such recipe", hint=hint, place=Place(str(path)))
 
 
-def _replace_models(document: Document, data: dict[str, Any], paths: Sequence[str]) -> None:
-    if not paths:
-        return
-    specs = data.get("models")
-    if not isinstance(specs, dict) or len(specs) != len(paths):
-        count = len(specs) if isinstance(specs, dict) else 0
-        raise document.error(
-            f"--models names {len(paths)} models, the recipe has {count}", ("models",), key=True
-        )
-    for spec, path in zip(specs.values(), paths, strict=True):
-        # The facts and the revision belong to the model that is replaced.
-        if isinstance(spec, dict):
-            spec.clear()
-            spec["path"] = path
-
-
 def _started_with(path: Path) -> tuple[Path, tuple[str, ...], tuple[str, ...]]:
     """The folder, overrides and models that go with a recipe file.
 
     A run keeps its recipe byte for byte; what that was relative to, and what was set on the
     command line when the run was started, stand in the lock beside it.
     """
-    lock = path.parent / LOCK_NAME
-    if path.name != "recipe.yaml" or not lock.is_file():
+    if not _is_run(path):
         return path.parent, (), ()
+    lock = path.parent / LOCK_NAME
     data = yamlio.read_file(lock, kind="lock").data
     if not isinstance(data, dict) or not isinstance(data.get("folder"), str):
         raise RecipeError("expected the lock of a run", place=Place(str(lock)))
@@ -207,23 +200,9 @@ def _started_with(path: Path) -> tuple[Path, tuple[str, ...], tuple[str, ...]]:
     return folder, tuple(data.get("overrides") or ()), tuple(data.get("models") or ())
 
 
-def _override(document: Document, text: str) -> None:
-    """Sets ``a.b.c=value`` in the document; the value is read as YAML."""
-    key, equals, raw = text.partition("=")
-    place = Place(f"-S {text}")
-    if not equals or not key:
-        raise RecipeError("expected key=value", place=place)
-    value = yamlio.parse(raw, file=f"-S {text}").data
-    part = document.data
-    steps = key.split(".")
-    for depth, step in enumerate(steps[:-1]):
-        if not isinstance(part, dict):
-            where = ".".join(steps[:depth])
-            raise RecipeError(f"{where} holds a single value, it has no {step!r}", place=place)
-        part = part.setdefault(step, {})
-    if not isinstance(part, dict):
-        raise RecipeError(f"{'.'.join(steps[:-1])} holds a single value", place=place)
-    part[steps[-1]] = value
+def _is_run(path: Path) -> bool:
+    """Whether a recipe file is that of a run folder."""
+    return path.name == "recipe.yaml" and (path.parent / LOCK_NAME).is_file()
 
 
 class _Builder:
@@ -429,8 +408,9 @@ def _with_weights(gene: Gene, models: Mapping[str, ModelSpec]) -> Gene:
     return replace(gene, init={**start, **given})
 
 
-def _candidate(file: CandidateFile, document: Document, folder: Path) -> Recipe:
-    """A point of the experiment that ``from:`` names."""
+def _candidate(document: Document, folder: Path) -> Recipe:
+    """A candidate of the experiment that ``from:`` names."""
+    file: CandidateFile = validate(CandidateFile, document)
     target = (folder / file.from_).resolve()
     if not target.is_file():
         raise document.error(
@@ -439,12 +419,5 @@ def _candidate(file: CandidateFile, document: Document, folder: Path) -> Recipe:
     experiment = load(target)
     if experiment.kind != "experiment":
         raise document.error("from: must name an experiment, not a merge", ("from",))
-
-    def error(message: str, path: tuple[str | int, ...], hint: str | None) -> EvomergeError:
-        return document.error(message, path, hint=hint)
-
-    genome, problems = experiment.space.parse(file.genome, error, ("genome",))
-    if problems:
-        raise ErrorList(problems)
-    merged = experiment.with_genome(genome)
+    merged = experiment.with_genome(read_genome(document, experiment.space))
     return replace(merged, name=file.name or experiment.name, document=document)

@@ -205,6 +205,21 @@ class PhaseSpec(Strict):
     )
 
 
+class ModelCrossoverSpec(Strict):
+    """Candidates that merge the models of other candidates: see docs/search.md."""
+
+    share: Number = Field(
+        0.0, ge=0, lt=1, description="of each generation after the first, made by split_slerp"
+    )
+    archive: int = Field(20, ge=2, description="candidates that parents are drawn from")
+    max_stages: int | None = Field(
+        12,
+        ge=1,
+        description="merges in a chain at most; where there would be more, a parent is written "
+        "to disk; null: no limit",
+    )
+
+
 class SearchSpec(Strict):
     """How genomes are proposed and when to stop."""
 
@@ -235,6 +250,7 @@ class SearchSpec(Strict):
         False, description="true: as many random candidates are searched, and compared at the end"
     )
     parameters: dict[str, Any] = Field(default_factory=dict, description="the strategy's own")
+    model_crossover: ModelCrossoverSpec = ModelCrossoverSpec()
     phases: list[PhaseSpec] = Field(
         default_factory=list,
         description="searched one after the other, each from the best of those before it",
@@ -316,9 +332,11 @@ class MergeFile(MergeFields):
 
 
 class CandidateFile(Strict):
-    """``kind: merge`` that is a point of an experiment."""
+    """``kind: merge`` that is a point of an experiment, or a crossing of such in a run."""
 
     kind: Literal["merge"]
     from_: str = Field(alias="from", min_length=1)
+    template: str | None = Field(None, description="of a crossing: how it crosses its models")
+    models: dict[str, Any] | None = Field(None, description="of a crossing: its parents")
     genome: dict[str, Any] = Field(default_factory=dict)
     name: Name | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.candidate import Lineage, Proposal, genome_hash
+from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe import Recipe
@@ -31,6 +32,12 @@ def written_genome(recipe: Recipe, path: Path) -> Genome:
             experiment's.
     """
     seed = recipes.load(path)
+    if isinstance(seed.genome, Crossing):
+        raise seed.document.error(
+            "a crossing of candidates is no genome of the experiment",
+            ("template",),
+            hint="write a recipe with the experiment's own template",
+        )
     if seed.template.name != recipe.template.name:
         raise seed.document.error(
             f"the seed renders template {seed.template.name!r}, "

@@ -18,7 +18,8 @@ from evomerge_compiler.errors import MissingPrerequisite, UsageError
 from evomerge_compiler.gene_spec import declaration, shape
 from evomerge_compiler.merging.cli import MergedModel, run_plan
 from evomerge_compiler.merging.options import MergeOptions
-from evomerge_compiler.merging.sources import materialise, materialise_all
+from evomerge_compiler.merging.parents import source_folders
+from evomerge_compiler.merging.sources import materialise
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
 from evomerge_compiler.run_folder import RunFolder
@@ -82,9 +83,7 @@ def merge_to(
     plan = compile_recipe(recipe)
     out.parent.mkdir(parents=True, exist_ok=True)
     with _work_folder(out, work) as folder:
-        sources = materialise_all(
-            plan, recipe.folder, folder, trust_remote_code=options.trust_remote_code
-        )
+        sources = source_folders(plan, recipe.folder, folder, options)
         return plan, run_plan(plan, sources, work=folder, out=out, options=options)
 
 

@@ -21,6 +21,8 @@ from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.executors.base import Split
 from evomerge_compiler.merging.cli import MergedModel, run_plan
 from evomerge_compiler.merging.options import MergeOptions
+from evomerge_compiler.merging.parents import PARENTS
+from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.merging.weights import TensorsHash
 from evomerge_compiler.process_pool import WorkerPool, announce
 
@@ -88,6 +90,34 @@ def merge_in_memory(
         n_bytes=sum(spec.n_bytes for spec in weights.tensors.values()),
         seconds=time.monotonic() - started,
     )
+
+
+def write_parent(
+    plan: MergePlan,
+    sources: Mapping[str, Path],
+    work: Path,
+    options: MergeOptions,
+    in_memory: bool,
+) -> None:
+    """Writes a merge that others read from disk, unless somebody has.
+
+    Args:
+        plan: The merge.
+        sources: Alias to model folder.
+        work: Keeps it below ``parents/``, by its key.
+        options: How mergekit runs.
+        in_memory: Merge in this process where that can be done.
+    """
+
+    def build(part: Path) -> str:
+        if in_memory:
+            done = merge_in_memory(plan, sources, work, part, options)
+            if isinstance(done, MergedModel):
+                return done.tensors_sha256
+        return merge_plan(plan, sources, work, part, options).tensors_sha256
+
+    with StageCache(work / PARENTS).stage(plan.merge_key, build):
+        return
 
 
 def score_model(

@@ -16,6 +16,7 @@ from evomerge_compiler.errors import EvomergeError, RunDamaged
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.run_folder import files as files
 from evomerge_compiler.run_folder import tables as tables
+from evomerge_compiler.run_folder.candidate_recipe import candidate_genome, candidate_text
 
 names = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=12)
 numbers = st.floats(-1e6, 1e6)
@@ -90,16 +91,16 @@ def test_a_written_genome_is_the_genome(
 ) -> None:
     weight = {"first": round(first, 4), "second": round(second, 4)}
     genome = Genome({"weight": weight, "kind": kind})
-    text = files.candidate_text(genome)
-    assert files.candidate_genome(text, "f", space) == genome
-    assert files.candidate_genome(text + "# mine\n", "f", space) == genome
+    text = candidate_text(genome)
+    assert candidate_genome(text, "f", space) == genome
+    assert candidate_genome(text + "# mine\n", "f", space) == genome
 
 
 @given(st.text() | st.text("{}[]&*!-: \n\"'#,?|>%@`abc019.~", max_size=80))
 def test_any_text_is_a_genome_or_an_error(space: GenomeSpace, text: str) -> None:
     for whole in (text, f"kind: merge\nfrom: ../../../recipe.yaml\ngenome:\n  {text}\n"):
         try:
-            genome = files.candidate_genome(whole, "f", space)
+            genome = candidate_genome(whole, "f", space)
         except EvomergeError as error:
             assert error.place is not None or getattr(error, "errors", None)
         else:
@@ -172,5 +173,5 @@ def test_other_generations_are_refused(text: str) -> None:
 def test_names_of_files_in_errors_are_those_given(space: GenomeSpace) -> None:
     path = str(Path("runs/x/generations/000/c00/recipe.yaml"))
     with pytest.raises(EvomergeError) as caught:
-        files.candidate_genome("kind: merge\n", path, space)
+        candidate_genome("kind: merge\n", path, space)
     assert path in caught.value.render()

@@ -69,11 +69,12 @@ def _line(folder: Path, candidate: OpenCandidate, out: Path | None) -> dict[str,
 
 
 def _write(folder: Path, candidate: OpenCandidate, here: Path) -> None:
-    from evomerge_compiler.single import standalone_text
+    from evomerge_compiler.standalone import standalone_plan, write_standalone
     from evomerge_compiler.yamlio import write_atomic
 
     here.mkdir(parents=True, exist_ok=True)
-    write_atomic(here / "recipe.yaml", standalone_text(folder, candidate.id, here))
-    references = {alias: model.reference for alias, model in candidate.plan.models.items()}
-    text = candidate.plan.written(references, folder_hint=str(here))
+    write_standalone(folder, candidate.id, here / "recipe.yaml")
+    plan = standalone_plan(folder, candidate.id, candidate.plan)
+    references = {alias: model.reference for alias, model in plan.models.items()}
+    text = plan.written(references, folder_hint=str(here))
     write_atomic(here / "mergekit.yaml", text)

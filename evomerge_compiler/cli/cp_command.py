@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -20,9 +21,7 @@ from evomerge_compiler.errors import UsageError, did_you_mean
 @click.option("--make-parents", is_flag=True, help="Make the folders of DEST.")
 def command(name: str, destination: Path, no_clobber: bool, make_parents: bool) -> None:
     """Copy a shipped recipe or template, or a candidate as a recipe that needs nothing else."""
-    from evomerge_compiler.yamlio import write_atomic
-
-    source_name, text = _text(name, destination)
+    source_name, write = _source(name)
     target = destination / source_name if destination.is_dir() else destination
     if target.exists() and no_clobber:
         click.echo(f"{target} exists, left alone", err=True)
@@ -31,25 +30,30 @@ def command(name: str, destination: Path, no_clobber: bool, make_parents: bool) 
         target.parent.mkdir(parents=True, exist_ok=True)
     if not target.parent.is_dir():
         raise UsageError(f"no folder {target.parent}", hint="--make-parents makes it")
-    write_atomic(target, text)
-    click.echo(target)
+    for path in write(target):
+        click.echo(path)
 
 
-def _text(name: str, destination: Path) -> tuple[str, str]:
+def _source(name: str) -> tuple[str, Callable[[Path], list[Path]]]:
+    """The name of what is copied, and what writes it."""
     from evomerge_compiler import assets
+    from evomerge_compiler.yamlio import write_atomic
 
     if ":" in name and is_run_reference(name):
-        from evomerge_compiler.single import standalone_text
+        from evomerge_compiler.standalone import write_standalone
 
         folder, candidate = split_run_reference(name)
         assert candidate is not None
-        where = destination if destination.is_dir() else destination.parent
-        return f"{folder.name}-{candidate.slot_name}.yaml", standalone_text(
-            folder, candidate, where
-        )
+        file = f"{folder.name}-{candidate.slot_name}.yaml"
+        return file, lambda target: write_standalone(folder, candidate, target)
+
+    def write(target: Path) -> list[Path]:
+        write_atomic(target, known[name].read_text(encoding="utf-8"))
+        return [target]
+
     for kind in ("recipes", "templates"):
         known = assets.names(kind)
         if name in known:
-            return known[name].name, known[name].read_text(encoding="utf-8")
+            return known[name].name, write
     everything = [*assets.names("recipes"), *assets.names("templates")]
     raise UsageError(f"no recipe or template {name!r}", hint=did_you_mean(name, everything))

@@ -10,11 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.compiler import donors as donor_rules
 from evomerge_compiler.compiler import mergekit_grammar, rendering
+from evomerge_compiler.compiler.crossovers import (
+    crossing_recipe,
+    crossing_world,
+    result_facts,
+)
 from evomerge_compiler.compiler.donors import Donors
 from evomerge_compiler.compiler.gene_effects import dead_genes
 from evomerge_compiler.compiler.merge_documents import FINAL, MergeDocument, Problem, Reader
@@ -34,6 +40,7 @@ from evomerge_compiler.compiler.parameter_checks import architecture_of_tensors,
 from evomerge_compiler.compiler.plan_building import World, build_plan, used_aliases
 from evomerge_compiler.compiler.rendering import SOURCES, Rendered
 from evomerge_compiler.compiler.tensor_checks import tensor_errors
+from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.errors import CompileError, ErrorList, EvomergeError, Place
 from evomerge_compiler.genome import BY_MODEL, Genome
 from evomerge_compiler.recipe import RECIPE_SUFFIXES, Recipe
@@ -57,7 +64,7 @@ def compile_recipe(
 
     Args:
         recipe: The recipe.
-        genome: A genome of its space; by default the recipe's own.
+        genome: A genome of its space, or a crossing of its run; by default the recipe's own.
         world: What :func:`gather` returned for the recipe, to compile many genomes with.
 
     Raises:
@@ -68,7 +75,13 @@ def compile_recipe(
     """
     grammar = mergekit_grammar.installed()
     world = gather(recipe) if world is None else world
-    rendered = rendering.render(recipe, recipe.genome if genome is None else genome, world.layers)
+    genome = recipe.genome if genome is None else genome
+    if isinstance(genome, Crossing):
+        parents = partial(compile_recipe, world=world)
+        inside = crossing_world(recipe, genome, world, parents)
+        recipe, world = crossing_recipe(recipe, genome), inside
+        genome = recipe.genome
+    rendered = rendering.render(recipe, genome, world.layers)
     documents = _checked(rendered, world, grammar)
     used = used_aliases(documents)
     donors, errors = donor_rules.choose(recipe, world.facts, used)
@@ -205,20 +218,6 @@ def _composed(recipe: Recipe, spec: ModelSpec, composing: _Composing) -> MergePl
         world = gather(inner, replace(composing, within=chain))
         composing.known[path] = compile_recipe(inner, world=world)
     return composing.known[path]
-
-
-def result_facts(plan: MergePlan) -> ModelFacts:
-    """What is known of a merge's result without merging."""
-    donor = plan.models[plan.config_donor].facts
-    tokenizer = plan.models[plan.tokenizer_donor].facts
-    template = plan.chat_template_donor
-    return replace(
-        donor,
-        num_hidden_layers=plan.n_layers,
-        vocabulary=tokenizer.vocabulary,
-        vocab_size=tokenizer.vocab_size,
-        chat_template="" if template is None else plan.models[template].facts.chat_template,
-    )
 
 
 # --------------------------------------------------------------------------------------

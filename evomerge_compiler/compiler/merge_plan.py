@@ -144,6 +144,17 @@ def _substitute(data: Any, replaced: Mapping[str, object]) -> Any:
     return data
 
 
+@dataclass(frozen=True)
+class WrittenMerge(SourceModel):
+    """A merge that others read from disk, as a model; it is written when it is not there.
+
+    Attributes:
+        plan: What makes it.
+    """
+
+    plan: MergePlan
+
+
 # --------------------------------------------------------------------------------------
 # Canonical documents
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.compiler import donors as donor_rules
 from evomerge_compiler.compiler.donors import Donors
 from evomerge_compiler.compiler.merge_documents import FINAL, MergeDocument, alias_of
@@ -13,6 +14,7 @@ from evomerge_compiler.compiler.merge_plan import (
     MergePlan,
     Part,
     Stage,
+    WrittenMerge,
     assemble,
     canonical,
     references,
@@ -32,14 +34,16 @@ class World:
         sources: Models by alias; those of a composed recipe under ``<alias>.<its alias>``.
         plans: Alias to plan, of the models that are recipes themselves.
         facts: Facts by alias, of every model of the recipe.
-        named: Alias to the word before its stages, of plans of one family: they read the same
-            models under the same aliases, and a stage is called alike wherever it is.
+        named: Alias to what it is called in all plans of one family, of which it is: they read
+            the same models under the same aliases, and call a stage alike wherever it is.
+        family: Candidates of the recipe's run that were compiled, for crossings that merge them.
     """
 
     sources: Mapping[str, SourceModel]
     plans: Mapping[str, MergePlan]
     facts: Mapping[str, ModelFacts]
     named: Mapping[str, str] = field(default_factory=dict)
+    family: dict[CandidateId, MergePlan] = field(default_factory=dict, repr=False)
 
     @property
     def layers(self) -> dict[str, int]:
@@ -85,7 +89,14 @@ def build_plan(
     for alias in used:
         if alias in world.plans:
             composed.add(alias, world.plans[alias])
+        elif alias in world.named:
+            composed.results[SOURCES + alias] = SOURCES + world.named[alias]
     parts, notes = composed.parts, composed.notes()
+    notes += [
+        f"{SOURCES}{name} is the result of {source.spec.path}: evomerge merge writes it there"
+        for name, source in world.sources.items()
+        if isinstance(source, WrittenMerge)
+    ]
     if donors.align:
         notes.append(f"embeddings are brought to the tokenizer of {donors.tokenizer} by token")
     for document in documents:
@@ -182,7 +193,7 @@ def _leaf(world: World, alias: str, what: str) -> str:
     """The alias of the model itself behind a donor that may be a recipe."""
     plan = world.plans.get(alias)
     if plan is None:
-        return alias
+        return world.named.get(alias, alias)
     inner = {
         "config": plan.config_donor,
         "tokenizer": plan.tokenizer_donor,

@@ -192,6 +192,10 @@ def _misfit(recipe: Recipe, function: Function) -> EvomergeError | None:
     n_values, n_domains = len(recipe.space.coordinates), len(recipe.evaluation.tasks)
     most = math.inf if function.max_values is None else function.max_values
     at = ("simulation", "landscape")
+    search = recipe.search
+    if search and (search.model_crossover.share or search.parameters.get("recover") == "model"):
+        message = f"landscape {name!r} is over genes, and a crossing of models has none of them"
+        return recipe.document.error(message, at, hint="take landscape: merge")
     if not function.min_values <= n_values <= most:
         least = function.min_values
         wanted = least if least == most else f"at least {least}"

@@ -8,20 +8,25 @@ recipe. Stages stay, below a limit, for other candidates that share them.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from evomerge_compiler import worker
 from evomerge_compiler.compiler import MergePlan
+from evomerge_compiler.compiler.merge_plan import WrittenMerge
 from evomerge_compiler.compiler.model_headers import SourceModel
+from evomerge_compiler.errors import WorkFailed
 from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
 from evomerge_compiler.executors.base import Executor, Job, JobResult, Split
 from evomerge_compiler.executors.placement import NO_GPU, Placement, place, placed, tell
 from evomerge_compiler.executors.pool import Step, Work, drive
 from evomerge_compiler.merging.cli import MergedModel
 from evomerge_compiler.merging.options import MergeOptions
-from evomerge_compiler.merging.sources import materialise
+from evomerge_compiler.merging.parents import PARENTS
+from evomerge_compiler.merging.sources import link_source, materialise
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.process_pool import WorkerPool
 from evomerge_compiler.processes import worker_environment
@@ -61,6 +66,9 @@ class LocalExecutor(Executor):
         evaluation: How models are scored.
         settings: How the work is done.
     """
+
+    # Whether merges that are written for others are made by the workers themselves.
+    _in_memory = False
 
     def __init__(self, evaluation: EvaluationPlan, settings: LocalSettings) -> None:
         self.evaluation = evaluation
@@ -126,7 +134,38 @@ class LocalExecutor(Executor):
             folder = self._folder(job.model)
             scores, seconds = yield self._evaluate(folder, job)
             return JobResult(scores, evaluate_s=seconds)
-        return (yield from self._candidate(index, job))
+        assert job.plan is not None
+        parents = StageCache(self.settings.work / PARENTS)
+        with ExitStack() as held:
+            yield from self._written(job.plan, parents, held)
+            result: JobResult = yield from self._candidate(index, job)
+        parents.prune(self.settings.stage_limit_bytes)
+        return result
+
+    def _written(
+        self, plan: MergePlan, cache: StageCache, held: ExitStack
+    ) -> Generator[Step, Any, None]:
+        """Sees to it that the merges which a plan reads as models are on disk, and stay there."""
+        for model in plan.models.values():
+            if not isinstance(model, WrittenMerge):
+                continue
+            key = model.plan.merge_key
+            if not cache.is_whole(key):
+                yield from self._written(model.plan, cache, held)
+                yield self._write(model.plan)
+            folder = held.enter_context(cache.stage(key, _gone))
+            self._folders[model.identity] = folder
+            link_source(self.settings.work, model.alias, folder)
+
+    def _write(self, plan: MergePlan) -> Step:
+        args = (
+            plan,
+            self._sources(plan),
+            self.settings.work,
+            self._merge_options(),
+            self._in_memory,
+        )
+        return Step("merge", worker.write_parent, args, self._merge_limit_s())
 
     def _candidate(self, index: int, job: Job) -> Work:
         """Merges a candidate to disk, scores it, and removes it."""
@@ -152,10 +191,12 @@ class LocalExecutor(Executor):
         return JobResult(scores, merge_s=merged.seconds, evaluate_s=seconds)
 
     def _merge(self, plan: MergePlan, out: Path, call: Callable[..., object]) -> Step:
-        limit_s = self.settings.timeout_s
         args = (plan, self._sources(plan), self.settings.work, out, self._merge_options())
-        kill_s = None if limit_s is None else limit_s + worker.MERGE_SLACK_S
-        return Step("merge", call, args, kill_s)
+        return Step("merge", call, args, self._merge_limit_s())
+
+    def _merge_limit_s(self) -> float | None:
+        limit_s = self.settings.timeout_s
+        return None if limit_s is None else limit_s + worker.MERGE_SLACK_S
 
     def _merge_options(self) -> MergeOptions:
         return self._placed()[1]
@@ -177,6 +218,11 @@ class LocalExecutor(Executor):
                 trust_remote_code=self.settings.merge.trust_remote_code,
             )
         return self._folders[model.identity]
+
+
+def _gone(_part: Path) -> str:
+    message = "a parent was removed from disk while it was needed"
+    raise WorkFailed(message, reason="crashed", step="merge")
 
 
 def identity(job: Job) -> str:

@@ -28,6 +28,7 @@ class WarmExecutor(LocalExecutor):
     """Merges in memory and evaluates, in worker processes; see :class:`LocalExecutor`."""
 
     _told = False
+    _in_memory = True
 
     def _candidate(self, index: int, job: Job) -> Work:
         reason = self._needs_folder()

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.compiler.model_headers import SourceModel, identity, locate, source_model
@@ -25,27 +25,8 @@ from evomerge_compiler.processes import run_command, worker_environment
 from evomerge_compiler.recipe import RECIPE_SUFFIXES, Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
 
-if TYPE_CHECKING:
-    from evomerge_compiler.compiler import MergePlan
-
+LINKS = "src"
 _HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-
-
-def materialise_all(
-    plan: MergePlan,
-    folder: Path,
-    cache: Path,
-    *,
-    offline: bool = False,
-    trust_remote_code: bool = False,
-) -> dict[str, Path]:
-    """Alias to folder for every source model of a plan; see :func:`materialise`."""
-    return {
-        alias: materialise(
-            model, folder, cache, offline=offline, trust_remote_code=trust_remote_code
-        )
-        for alias, model in plan.models.items()
-    }
 
 
 def materialise(
@@ -89,6 +70,22 @@ def materialise(
         located = _converted("lora", [located, adapter], cache, made_from)
     weight_files(located)
     return located
+
+
+def link_source(work: Path, alias: str, folder: Path) -> None:
+    """Makes ``src/<alias>`` below ``work``, by which compiled merges name a model, a link to it.
+
+    Nothing is done where a folder of links is not wanted: there is no ``src``.
+    """
+    link = work / LINKS / alias
+    if not link.parent.is_dir():
+        return
+    target = os.path.relpath(folder.resolve(), link.parent.resolve())
+    if link.is_symlink() and os.readlink(link) == target:
+        return
+    if link.is_symlink() or link.exists():
+        link.unlink()
+    link.symlink_to(target)
 
 
 def fetch_missing(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.candidate import CandidateId
+from evomerge_compiler.crossing import ALIASES, Crossing, genome_space
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 
@@ -83,12 +84,17 @@ def changes_between(
 
 
 def genes_of(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
-    """Every active scalar of a genome by its label."""
+    """Every active scalar of a genome by its label, and what a crossing merges."""
     if candidate.genome is None:
         return {}
-    flat = run.recipe.space.flatten(candidate.genome)
-    coordinates = run.recipe.space.coordinates
-    return {c.label: v for c, v in zip(coordinates, flat, strict=True) if v is not None}
+    genome = candidate.genome
+    space = genome_space(run.recipe.space, genome)
+    flat = zip(space.coordinates, space.flatten(genome), strict=True)
+    genes: dict[str, object] = {c.label: v for c, v in flat if v is not None}
+    if isinstance(genome, Crossing):
+        named = zip(ALIASES, map(str, genome.models), strict=False)
+        return {"template": genome.template, **dict(named), **genes}
+    return genes
 
 
 def _scores(candidate: StoredCandidate) -> dict[str, object]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.fitness import Constraint, bounds, needs_models
 from evomerge_compiler.recipe_phases import phase_of, starts
+from evomerge_compiler.report.difference import genes_of
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 
 DROPPED = "dropped"
@@ -179,9 +180,9 @@ def _row(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
     row["origin"] = candidate.lineage.origin
     row["parents"] = ",".join(map(str, candidate.lineage.parents)) or None
     if candidate.genome is not None:
-        flat = run.recipe.space.flatten(candidate.genome)
-        for coordinate, value in zip(run.recipe.space.coordinates, flat, strict=True):
-            row[coordinate.label] = value
+        # The same columns in every row: a crossing has none of the experiment's genes.
+        row |= dict.fromkeys(coordinate.label for coordinate in run.recipe.space.coordinates)
+        row |= genes_of(run, candidate)
     return row
 
 

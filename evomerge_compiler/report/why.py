@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from evomerge_compiler import fitness as fit
 from evomerge_compiler.candidate import CandidateId, Scores, TaskItems
 from evomerge_compiler.compiler.mergekit_grammar import RANDOM_METHODS
+from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.evaluation.items import AskedItem, AskedItems
 from evomerge_compiler.evaluation.statistics import paired_difference
@@ -209,7 +210,9 @@ def _with_parent(
         verdict = f"There are no scores to compare: {'; '.join(without)}."
     else:
         told = [str(c.id) for c in (parent, candidate) if c.scores is not None and c.scores.told]
-        verdict = _verdict(genes, domains, told, _random_methods(parent, candidate))
+        # A crossing merges its parents as they are, masks and all.
+        drawn = () if isinstance(candidate.genome, Crossing) else (parent, candidate)
+        verdict = _verdict(genes, domains, told, _random_methods(*drawn))
     return Comparison(str(parent.id), genes, domains, mean, siblings, verdict)
 
 
@@ -233,7 +236,10 @@ def _models(run: RunFolder, shares: Mapping[str, float]) -> list[tuple[str, Scor
 def _gene_changes(
     run: RunFolder, parent: StoredCandidate, candidate: StoredCandidate
 ) -> tuple[GeneChange, ...]:
-    rows = changes_between("gene", genes_of(run, parent), genes_of(run, candidate))
+    old, new = genes_of(run, parent), genes_of(run, candidate)
+    if isinstance(candidate.genome, Crossing) and old.get("template") != new["template"]:
+        old = {}  # the parent's genes did not change: its model was merged
+    rows = changes_between("gene", old, new)
     return tuple(GeneChange(str(row["name"]), row["old"], row["new"]) for row in rows)
 
 

@@ -19,9 +19,11 @@ from evomerge_compiler.candidate import (
     Scores,
     genome_hash,
 )
+from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.errors import EvomergeError, Place, RecipeError, RunDamaged
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.run_folder import files as files
+from evomerge_compiler.run_folder.candidate_recipe import candidate_genome, candidate_text
 from evomerge_compiler.run_folder.files import Belongs
 from evomerge_compiler.run_folder.store import RunStore
 from evomerge_compiler.run_folder.tables import damaged, decoded, sha256
@@ -117,7 +119,9 @@ class CandidateFiles:
         lineage = files.lineage_from(*self._text(f"{here}/lineage.yaml"))
         merge = self._store.read(f"{here}/mergekit.yaml")
         try:
-            genome = files.candidate_genome(*self._edited_text(here), self._space())
+            genome = candidate_genome(
+                *self._edited_text(here), self._space(), crossover=lineage.crossover
+            )
         except EvomergeError as error:
             self._seen.pop(id, None)
             return StoredCandidate(id, None, lineage, problem=error)
@@ -186,9 +190,9 @@ class CandidateFiles:
         asked = genome_hash(proposal.genome)
         self._seen[id] = Belongs(asked)
         return {
-            f"{id.slot_name}/recipe.yaml": files.candidate_text(proposal.genome),
+            f"{id.slot_name}/recipe.yaml": candidate_text(proposal.genome),
             f"{id.slot_name}/lineage.yaml": files.lineage_text(
-                replace(proposal.lineage, asked=asked)
+                replace(proposal.lineage, asked=asked, crossover=_crossover(proposal.genome))
             ),
         }
 
@@ -196,7 +200,7 @@ class CandidateFiles:
         """Puts another genome into a slot that has no outcome."""
         here = folder_of(id)
         # The genome first: without its lineage it is an edit, which loses nothing.
-        self._store.commit(f"{here}/recipe.yaml", files.candidate_text(genome))
+        self._store.commit(f"{here}/recipe.yaml", candidate_text(genome))
         self._store.commit(f"{here}/lineage.yaml", files.lineage_text(lineage))
         self.read(id, sealed=False)
 
@@ -257,6 +261,10 @@ class CandidateFiles:
         if id not in self._seen:
             raise ValueError(f"{id} was not read before it was written")
         return self._seen[id]
+
+
+def _crossover(genome: Genome) -> str:
+    return genome.template if isinstance(genome, Crossing) else ""
 
 
 def folder_of(id: CandidateId) -> str:

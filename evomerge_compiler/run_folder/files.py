@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,13 +28,8 @@ from evomerge_compiler.candidate import (
 )
 from evomerge_compiler.errors import (
     FAILURE_REASONS,
-    ErrorList,
-    EvomergeError,
-    Place,
-    RecipeError,
     UsageError,
     WorkFailed,
-    did_you_mean,
 )
 from evomerge_compiler.run_folder.tables import (
     damaged,
@@ -44,10 +39,6 @@ from evomerge_compiler.run_folder.tables import (
     sha256,
 )
 
-if TYPE_CHECKING:
-    from evomerge_compiler.genome import Genome, GenomeSpace
-
-FROM_CANDIDATE = "../../../recipe.yaml"
 MAX_MESSAGE_CHARS = 500
 _CHECK = re.compile(r"check: (sha256:[0-9a-f]{64})\n\Z")
 _SHA256 = r"^sha256:[0-9a-f]{64}$"
@@ -75,13 +66,13 @@ def checked_data(text: str, file: str) -> dict[str, Any]:
     body = text[: match.start()] if match else ""
     if match is None or sha256(body) != match[1]:
         raise damaged(file, "is cut or was altered: its check line does not fit")
-    data = _load(body)
+    data = load_plain(body)
     if not isinstance(data, dict):
         raise damaged(file, "expected a mapping")
     return data
 
 
-def _load(text: str) -> object:
+def load_plain(text: str) -> object:
     """Reads canonical text fast; callers have proven that it is canonical or their own."""
     import yaml
 
@@ -97,6 +88,7 @@ class _LineageFile(_File):
     operator: str
     parents: list[str]
     asked: str = Field(pattern=_SHA256)
+    crossover: str = ""
 
 
 class _ScoreFile(_File):
@@ -147,14 +139,13 @@ def _validated(schema: type[File], text: str, file: str) -> File:
 
 def lineage_text(lineage: Lineage) -> str:
     """``lineage.yaml``."""
-    return checked_text(
-        {
-            "origin": lineage.origin,
-            "operator": lineage.operator,
-            "parents": [str(parent) for parent in lineage.parents],
-            "asked": lineage.asked,
-        }
-    )
+    data: dict[str, object] = {
+        "origin": lineage.origin,
+        "operator": lineage.operator,
+        "parents": [str(parent) for parent in lineage.parents],
+        "asked": lineage.asked,
+    }
+    return checked_text(data | ({"crossover": lineage.crossover} if lineage.crossover else {}))
 
 
 def lineage_from(text: str, file: str) -> Lineage:
@@ -167,7 +158,7 @@ def lineage_from(text: str, file: str) -> Lineage:
     if not all(re.match(_ID, parent) for parent in data.parents):
         raise damaged(file, f"parents: expected candidates such as 003/c05, got {data.parents}")
     parents = tuple(CandidateId.parse(parent) for parent in data.parents)
-    return Lineage(data.origin, data.operator, parents, data.asked)
+    return Lineage(data.origin, data.operator, parents, data.asked, data.crossover)
 
 
 # -- scores and failures -------------------------------------------------------------------
@@ -307,81 +298,6 @@ def failure_from(text: str, file: str) -> tuple[Failure, Belongs]:
     """
     data = _validated(_FailureFile, text, file)
     return Failure(data.step, data.reason, data.message), Belongs(data.genome, data.mergekit)
-
-
-# -- a candidate's recipe ------------------------------------------------------------------
-
-
-def candidate_text(genome: Genome) -> str:
-    """``recipe.yaml`` of a candidate: the file people edit."""
-    return yamlio.dump({"kind": "merge", "from": FROM_CANDIDATE, "genome": genome.plain()})
-
-
-def candidate_genome(text: str, file: str, space: GenomeSpace) -> Genome:
-    """The genome in a candidate's ``recipe.yaml``, which a person may have edited.
-
-    Raises:
-        EvomergeError: Something in it is wrong; the place says where.
-    """
-    canonical = _canonical(text)
-    if canonical is not None:
-        genome, problems = space.parse(canonical)
-        if not problems:
-            return genome
-    document = yamlio.parse(text, file=file)
-    if text and not text.endswith("\n"):
-        # A file cut inside its last number reads as another number.
-        last = text.count("\n") + 1
-        column = len(text) - (text.rfind("\n") + 1) + 1
-        raise RecipeError(
-            "expected a line break at the end of the file",
-            hint="save the file whole",
-            place=Place(file, last, column, text.rsplit("\n", 1)[-1]),
-        )
-
-    def error(message: str, path: tuple[str | int, ...], hint: str | None) -> EvomergeError:
-        return document.error(message, path, hint=hint)
-
-    data = document.data
-    if not isinstance(data, dict):
-        raise document.error("expected a mapping with kind, from and genome")
-    found: list[EvomergeError] = []
-    known = ("kind", "from", "genome", "name")
-    for key in data:
-        if key not in known:
-            hint = did_you_mean(key, known)
-            found.append(document.error(f"unknown key {key!r}", (key,), hint=hint, key=True))
-    for key, only in (("kind", "merge"), ("from", FROM_CANDIDATE)):
-        if data.get(key) != only:
-            hint = "in a run folder only the genome is yours to edit"
-            found.append(error(f"expected {key}: {only}, got {data.get(key)!r}", (key,), hint))
-    if "genome" not in data:
-        found.append(error("genome is missing", (), None))
-    else:
-        genome, problems = space.parse(data["genome"], error, ("genome",))
-        found += problems
-    if found:
-        raise ErrorList(found)
-    return genome
-
-
-def _canonical(text: str) -> object:
-    """The genome of a text that is just as evomerge writes it, else None.
-
-    Strict reading costs ten times as much, and folders may hold thousands of candidates.
-    """
-    import yaml
-
-    if not text.startswith("kind: merge\nfrom: "):
-        return None
-    try:
-        data = _load(text)
-        if not isinstance(data, dict) or yamlio.dump(data) != text:
-            return None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-    whole = list(data) == ["kind", "from", "genome"] and data["from"] == FROM_CANDIDATE
-    return data["genome"] if whole else None
 
 
 def parse_generation(name: str) -> int:

@@ -107,7 +107,7 @@ class RunFolder(RunResults):
             UsageError: ``recipe.yaml`` was changed in a way that makes it another experiment.
         """
         if self._given_recipe is not None:
-            return self._given_recipe
+            return self._given_recipe.in_run(self.root)
         # Loading finds the lock beside the file, and with it the folder and the overrides.
         loaded = recipes.load(self._store.path("recipe.yaml"))
         data = loaded.document.data

@@ -143,16 +143,7 @@ class Search(ABC):
         """
         if self._asked is None or generation != self._generation:
             raise RuntimeError(f"tell({generation}) after {self._last_call()}")
-        few = len(outcomes) < len(self._asked)
-        if few or (generation > 0 and len(outcomes) > len(self._asked)):
-            raise ValueError(f"expected {len(self._asked)} outcomes, got {len(outcomes)}")
-        fitness = [o.fitness.objectives for o in outcomes if o.fitness is not None]
-        if len({len(objectives) for objectives in fitness}) > 1:
-            raise ValueError("expected as many objectives for each outcome")
-        if not all(math.isfinite(value) for objectives in fitness for value in objectives):
-            raise ValueError("expected finite objectives; what has no score is a failure")
-        if not all(0 <= o.fitness.violation < math.inf for o in outcomes if o.fitness):
-            raise ValueError("expected violations of 0 or more")
+        check_told(generation, len(self._asked), outcomes)
         self.learn(generation, outcomes)
         self._asked = None
 
@@ -160,6 +151,24 @@ class Search(ABC):
         if self._generation < 0:
             return "nothing"
         return f"{'tell' if self._asked is None else 'ask'}({self._generation})"
+
+
+def check_told(generation: int, n_asked: int, outcomes: Sequence[Outcome]) -> None:
+    """Refuses outcomes that no strategy can learn from.
+
+    Raises:
+        ValueError: As of :meth:`Search.tell`.
+    """
+    few = len(outcomes) < n_asked
+    if few or (generation > 0 and len(outcomes) > n_asked):
+        raise ValueError(f"expected {n_asked} outcomes, got {len(outcomes)}")
+    fitness = [o.fitness.objectives for o in outcomes if o.fitness is not None]
+    if len({len(objectives) for objectives in fitness}) > 1:
+        raise ValueError("expected as many objectives for each outcome")
+    if not all(math.isfinite(value) for objectives in fitness for value in objectives):
+        raise ValueError("expected finite objectives; what has no score is a failure")
+    if not all(0 <= o.fitness.violation < math.inf for o in outcomes if o.fitness):
+        raise ValueError("expected violations of 0 or more")
 
 
 Merit = tuple[int, float, float]

@@ -7,22 +7,30 @@ changes with probability ``mutation_rate`` by a normal step of ``sigma`` times i
 others form triples by rank: ranks 3, 4, 5 and so on, each triple giving one child (numbers: mean
 weighted by fitness; choices: majority, ties to the best parent). A parent that breaks a
 constraint has no weight beside one that breaks none.
+
+With ``recover: model`` a triple's child is the weighted average of the three models in place of
+one of their genomes: its genes are the three weights, which are the parents' shares of the fitness
+at first, and mutate when it becomes an elite.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from evomerge_compiler.candidate import Outcome, Proposal
+from evomerge_compiler.crossing import LINEAR, Crossing, crossing
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import Number
 from evomerge_compiler.strategies.base import Parameters, Search, ranked, strategy
 from evomerge_compiler.strategies.operators import (
     choice_combinations,
+    different,
     mutate,
     propose,
     rng,
@@ -40,6 +48,9 @@ class EliteRecoveryParameters(Parameters):
     n_mutants: int = Field(3, ge=1, description="mutants of each elite")
     mutation_rate: Number = Field(0.15, gt=0, le=1)
     sigma: Number = Field(0.1, gt=0, description="mutation step as a share of the gene's range")
+    recover: Literal["genome", "model"] = Field(
+        "genome", description="what of a triple is averaged: genomes, or the merged models"
+    )
 
 
 @strategy("elite_recovery")
@@ -73,6 +84,8 @@ class EliteRecovery(Search):
             for _ in range(self.p.n_mutants):
                 proposals.append(self._mutant(elite, generation, len(proposals)))
         rest = scored[self.p.n_elite :]
+        if self.p.recover == "model":
+            rest = different(rest)
         for start in range(0, len(rest) - PARENTS_PER_CHILD + 1, PARENTS_PER_CHILD):
             proposals.append(self._child(rest[start : start + PARENTS_PER_CHILD]))
         # Failures leave triples short; the population is kept whole by mutants of the best.
@@ -118,8 +131,10 @@ class EliteRecovery(Search):
         return propose(genome, "mutation", "elite_recovery.mutate", (parent.id,))
 
     def _child(self, parents: Sequence[Outcome]) -> Proposal:
-        genome = crossover(self.space, parents)
         ids = tuple(parent.id for parent in parents)
+        if self.p.recover == "model":
+            return propose(average(parents), "crossover", "elite_recovery.recover_model", ids)
+        genome = crossover(self.space, parents)
         return propose(genome, "crossover", "elite_recovery.crossover", ids)
 
 
@@ -132,7 +147,7 @@ def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
     """
     rows = [space.flatten(parent.genome) for parent in parents]
     start = space.complete(space.initial())
-    fitness = [p.fitness.value if p.fitness and p.fitness.feasible else 0.0 for p in parents]
+    fitness = [_worth(parent) for parent in parents]
     flat: list[Scalar] = []
     for index, coordinate in enumerate(space.coordinates):
         # A parent in which the gene is inactive has no say in it.
@@ -148,6 +163,17 @@ def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
     return space.from_flat(flat)
 
 
+def average(parents: Sequence[Outcome]) -> Crossing:
+    """The average of the parents' models, weighted by fitness."""
+    weights = _shares([_worth(parent) for parent in parents])
+    return crossing(LINEAR, [parent.id for parent in parents], weights.tolist())
+
+
+def _worth(parent: Outcome) -> float:
+    """What a parent is weighted by."""
+    return parent.fitness.value if parent.fitness and parent.fitness.feasible else 0.0
+
+
 def _majority(values: Sequence[Scalar]) -> Scalar:
     """The most frequent value; among equals the one of the best parent."""
     counts = Counter(map(repr, values))
@@ -156,9 +182,15 @@ def _majority(values: Sequence[Scalar]) -> Scalar:
 
 
 def _weighted_mean(held: Sequence[tuple[Scalar, float]]) -> float:
-    """The mean weighted by fitness; plain where no fitness is above 0."""
-    weights = np.maximum(np.array([fitness for _, fitness in held]), 0.0)
-    if weights.sum() <= 0:
-        weights = np.ones(len(held))
+    """The mean weighted by fitness."""
     values = np.array([value for value, _ in held], dtype=float)
-    return float(np.dot(weights / weights.sum(), values))
+    return float(np.dot(_shares([fitness for _, fitness in held]), values))
+
+
+def _shares(fitness: Sequence[float]) -> NDArray[np.float64]:
+    """``(n,)`` shares of the whole fitness; equal ones where no fitness is above 0."""
+    weights = np.maximum(np.array(fitness, dtype=float), 0.0)
+    if weights.sum() <= 0:
+        weights = np.ones(len(weights))
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares

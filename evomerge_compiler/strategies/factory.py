@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -13,11 +13,15 @@ from evomerge_compiler.genome import GenomeSpace, Path
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.recipe_schema import SearchSpec
 from evomerge_compiler.strategies import Strategy, StrategyType, all_strategies
+from evomerge_compiler.strategies.base import Parameters
+from evomerge_compiler.strategies.model_crossover import ModelCrossover
 from evomerge_compiler.strategies.phases import Phases, Subspace
 
 
 def build(recipe: Recipe) -> Strategy:
     """The recipe's strategy, or that of its phases, ready for its first ``ask``.
+
+    Where the recipe asks for crossovers of models, the strategy has the other slots.
 
     Raises:
         RecipeError: The strategy or one of its parameters is unknown or out of range.
@@ -41,23 +45,59 @@ def build(recipe: Recipe) -> Strategy:
         except ValidationError as error:
             known = list(kind.parameters.model_fields)
             problems += [_translate(recipe, choice, known, item) for item in error.errors()]
+    problems += _crossover_problems(recipe, parameters)
     if problems:
         raise ErrorList(problems)
+    n_children = _n_children(search)
 
     def make(index: int, space: GenomeSpace, seed: int) -> Strategy:
         try:
-            return kinds[index](space, search.population, seed, parameters[index])
+            population = search.population - n_children
+            return kinds[index](space, population, seed, parameters[index])
         except UsageError as error:
             # The strategy knows what does not fit, the recipe where it stands.
             error.place = recipe.document.place((*choices[index].at, "parameters"))
             raise
 
     if not search.phases:
-        return make(0, recipe.space, recipe.seed)
+        return _with_crossover(recipe, make(0, recipe.space, recipe.seed), n_children)
     for index, phase in enumerate(search.phases):
         # What does not fit a later phase is said now, not after days.
         make(index, Subspace.of(recipe.space, phase.genes, recipe.genome).space, recipe.seed)
-    return Phases(recipe.space, search.phases, recipe.seed, make)
+    phases = Phases(recipe.space, search.phases, recipe.seed, make)
+    return _with_crossover(recipe, phases, n_children)
+
+
+def _n_children(search: SearchSpec) -> int:
+    """Slots of a generation that crossovers of models have."""
+    return round(search.model_crossover.share * search.population)
+
+
+def _with_crossover(recipe: Recipe, strategy: Strategy, n_children: int) -> Strategy:
+    assert recipe.search is not None
+    if not n_children:
+        return strategy
+    archive = recipe.search.model_crossover.archive
+    return ModelCrossover(strategy, recipe.space, n_children, archive, recipe.seed)
+
+
+def _crossover_problems(recipe: Recipe, parameters: Sequence[Parameters]) -> list[EvomergeError]:
+    """Crossovers of models that there is no room for, or no strategy."""
+    search = recipe.search
+    assert search is not None
+    problems = []
+    share, n_children = search.model_crossover.share, _n_children(search)
+    if share and not 0 < n_children < search.population:
+        message = f"a share of {share:g} is {n_children} of {search.population} candidates"
+        hint = "leave at least one to the crossover and one to the strategy"
+        at = ("search", "model_crossover", "share")
+        problems.append(recipe.document.error(message, at, hint=hint))
+    by_model = [p for p in parameters if getattr(p, "recover", None) == "model"]
+    if by_model and search.phases:
+        message = "recover: model makes candidates that hold no genes, which a phase needs"
+        hint = "use search.model_crossover, whose candidates the phases are not told of"
+        problems.append(recipe.document.error(message, ("search", "phases"), hint=hint))
+    return problems
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from evomerge_compiler.candidate import CandidateId, Lineage, Origin, Proposal, genome_hash
+from evomerge_compiler.candidate import (
+    CandidateId,
+    Lineage,
+    Origin,
+    Outcome,
+    Proposal,
+    genome_hash,
+)
+from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.gene_units import from_unit, to_unit
 from evomerge_compiler.genome import Gene, Genome, GenomeSpace, initial_value
 from evomerge_compiler.yamlio import Scalar
@@ -131,14 +139,19 @@ def mutate(
 ) -> Genome:
     """Changes each active coordinate with probability ``rate``.
 
+    A crossing of models keeps its models, and its own genes change.
+
     Args:
-        space: The space of the genome.
+        space: The space of the experiment.
         genome: The parent.
         rate: Probability a coordinate.
         sigma: Step as a share of the range.
         random: The slot's generator.
         surely: Change one coordinate where chance would change none.
     """
+    if isinstance(genome, Crossing):
+        values = Genome(genome.values)
+        return genome.moved(mutate(genome.space, values, rate, sigma, random, surely=surely))
     flat = list(space.complete(genome))
     active = space.active_coordinates(genome)
     if not active:
@@ -165,6 +178,15 @@ def unlike(
             break
         genome = mutate(space, genome, 0.0, sigma, random)
     return genome
+
+
+def different(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Outcomes of different merges, the first of equal ones: two of the same cross to nothing."""
+    found: dict[object, Outcome] = {}
+    for outcome in outcomes:
+        key = outcome.scores.eval_key if outcome.scores else outcome.genome
+        found.setdefault(key, outcome)
+    return list(found.values())
 
 
 # -- crossover of two ----------------------------------------------------------------------
