@@ -17,6 +17,7 @@ from evomerge_compiler.candidate import (
     Proposal,
     Score,
     Scores,
+    genome_hash,
 )
 from evomerge_compiler.genome import Gene, Genome, GenomeSpace
 from evomerge_compiler.strategies import Strategy, all_strategies
@@ -111,7 +112,8 @@ def scored(id: CandidateId, genome: Genome, *objectives: float, violation: float
     domains = {
         f"d{i}": Score("acc", value, 0.02, 50) for i, value in enumerate((*objectives, 0.5)[:2])
     }
-    return Outcome(id, genome, Fitness(objectives, 0.02, violation), scores=Scores(domains, "key"))
+    scores = Scores(domains, genome_hash(genome))
+    return Outcome(id, genome, Fitness(objectives, 0.02, violation), scores=scores)
 
 
 class World:

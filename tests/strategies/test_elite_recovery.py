@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from evomerge_compiler.candidate import CandidateId, Fitness, Outcome
+from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.genome import Gene, GenomeSpace
 from evomerge_compiler.strategies.elite_recovery import (
     EliteRecovery,
     EliteRecoveryParameters,
+    average,
     crossover,
 )
 
@@ -103,3 +105,35 @@ def test_a_three_way_tie_of_choices_goes_to_the_best_parent() -> None:
         for i, (k, f) in enumerate([(2, 0.9), (0, 0.5), (1, 0.1)])
     ]
     assert crossover(s, parents).values["k"] == 2
+
+
+def test_recover_model_averages_the_models_of_a_triple_by_fitness() -> None:
+    strategy = EliteRecovery(space(), 8, 1, EliteRecoveryParameters(recover="model"))
+    told(strategy, 0, [0.1, 0.8, 0.3, 0.7, 0.2, 0.6, 0.5, 0.4])
+    *mutants, first, second = strategy.ask(1)
+    assert not any(isinstance(mutant.genome, Crossing) for mutant in mutants)
+    assert isinstance(first.genome, Crossing) and isinstance(second.genome, Crossing)
+    assert [str(id) for id in first.genome.models] == ["000/c05", "000/c06", "000/c07"]
+    assert first.lineage.parents == first.genome.models
+    assert first.genome.values["weight"] == {"first": 0.4, "second": 0.3333, "third": 0.2667}
+    assert second.genome.values["weight"] == {"first": 0.5, "second": 0.3333, "third": 0.1667}
+
+
+def test_an_average_that_becomes_an_elite_mutates_in_its_weights() -> None:
+    strategy = EliteRecovery(space(), 8, 1, EliteRecoveryParameters(recover="model"))
+    told(strategy, 0, [0.1, 0.8, 0.3, 0.7, 0.2, 0.6, 0.5, 0.4])
+    child = next(p.genome for p in strategy.ask(1) if isinstance(p.genome, Crossing))
+    told(strategy, 1, [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.2])
+    mutant, *_ = strategy.ask(2)
+    assert isinstance(mutant.genome, Crossing) and mutant.genome.models == child.models
+    assert mutant.genome.values != child.values
+    assert child.space.parse(mutant.genome.values)[1] == []
+
+
+def test_what_broke_a_constraint_has_no_share_in_an_average() -> None:
+    genome = space().initial()
+    parents = [
+        Outcome(CandidateId(0, slot), genome, Fitness((0.5,), None, violation))
+        for slot, violation in enumerate((0.0, 0.1, 0.0))
+    ]
+    assert average(parents).values["weight"] == {"first": 0.5, "second": 0.0, "third": 0.5}
