@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from click.testing import CliRunner
 from simulated_run import ROOT, digest, evolve
 
 from evomerge_compiler import recipe as recipes
+from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.cli import evomerge
 from evomerge_compiler.errors import ErrorList, EvomergeError
 from evomerge_compiler.events import GenerationStarted, Observer
@@ -190,6 +194,33 @@ def test_the_second_phase_keeps_the_merge_of_the_first(unbroken: Path) -> None:
         for outcome in run.outcomes(generation):
             assert outcome.genome.values["weight"] == best.genome.values["weight"]
     assert run.search_state(2)["starts_from"] == str(best.id)
+
+
+@pytest.mark.long
+def test_real_models_are_merged_first_and_then_sent_on_a_path(tmp_path: Path) -> None:
+    """mergekit and lm-eval with the models of the zoo, few items."""
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "evomerge_compiler", "evolve", str(RECIPE),
+            "--run-dir", str(tmp_path / "run"), "--limit", "12",
+            "-S", "search.population=3",
+            "-S", "search.phases=[{name: ps, genes: [weight], generations: 1, strategy: sobol}, "
+            "{name: dfs, genes: [path_step, source, path_scale, donor_weight], generations: 1}]",
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "generation 001: phase dfs begins" in done.stderr
+    run = RunFolder.open(tmp_path / "run")
+    merged, sent = run.outcomes(0), run.outcomes(1)
+    start = CandidateId.parse(str(run.search_state(1)["starts_from"]))
+    held = next(o.genome for o in merged if o.id == start).values["weight"]
+    assert all(outcome.genome.values["weight"] == held for outcome in sent)
+    assert all(outcome.scored for outcome in (*merged, *sent))
+    assert len({o.scores.weights for o in (*merged, *sent) if o.scores}) >= 4
 
 
 def test_a_longer_run_goes_on_with_the_last_phase(unbroken: Path, tmp_path: Path) -> None:

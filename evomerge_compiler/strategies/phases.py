@@ -22,7 +22,7 @@ from evomerge_compiler.candidate import Failure, Outcome, Proposal, genome_hash
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_phases import phase_of, starts
 from evomerge_compiler.recipe_schema import PhaseSpec
-from evomerge_compiler.strategies.base import Strategy, feasible_of, merit, scored_of
+from evomerge_compiler.strategies.base import Strategy, feasible_of, merit
 from evomerge_compiler.yamlio import Scalar
 
 OUTSIDE = Failure("compile", "invalid", "holds other values than the phase")
@@ -152,10 +152,10 @@ class Phases:
             self._begin(following)
 
     def _remember(self, outcomes: Sequence[Outcome]) -> None:
-        """The best so far; of several objectives the knee of the front."""
-        scored = scored_of(outcomes)
+        """The best so far; of several objectives the knee of the front. Estimates do not count."""
+        scored = [outcome for outcome in outcomes if outcome.complete]
         if any(o.fitness is not None and len(o.fitness.objectives) > 1 for o in scored):
-            self._front = fit.front([*self._front, *feasible_of(outcomes)])
+            self._front = fit.front([*self._front, *feasible_of(scored)])
         known = [self._best] if self._best is not None else []
         # Of equal ones the earlier.
         best = min([*known, *scored], key=merit, default=None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from strategy_kits import NAMES, World, make, mixed_space, scored, space_of
 
-from evomerge_compiler.candidate import CandidateId, Outcome, genome_hash
+from evomerge_compiler.candidate import CandidateId, Outcome, RaceRecord, genome_hash
 from evomerge_compiler.evolution import arrange
 from evomerge_compiler.fitness import front, knee
 from evomerge_compiler.genome import Gene, Genome, GenomeSpace
@@ -108,6 +109,17 @@ def test_a_phase_starts_at_the_best_and_says_so() -> None:
     first = search.ask(2)[0]
     assert first.genome == ranked(told[0])[0].genome
     assert first.lineage.parents == (CandidateId(0, 0),)
+
+
+def test_no_phase_starts_from_an_estimate() -> None:
+    space = mixed_space()
+    search = phased("random", space, FIRST, SECOND, generations=1)
+    told = best_first(search.ask(0), 0)
+    scores = told[0].scores
+    assert scores is not None
+    told[0] = replace(told[0], scores=replace(scores, race=RaceRecord(seen=20, of=50)))
+    search.tell(0, told)
+    assert search.state()["starts_from"] == "000/c01"
 
 
 def test_a_phase_draws_numbers_of_its_own() -> None:
