@@ -54,3 +54,28 @@ def test_the_domain_of_the_page_works_as_it_is_printed(tmp_path: Path) -> None:
     for document in loaded.documents:
         said = f"{document['answer'].title()}."
         assert loaded.task.process_results(document, [said]) == {"exact_match": 1.0}
+
+
+def test_the_genes_and_phases_of_the_page_are_read_as_they_are_printed() -> None:
+    from evomerge_compiler import recipe as recipes
+    from evomerge_compiler import yamlio
+    from evomerge_compiler.compiler import compile_recipe
+    from evomerge_compiler.strategies.factory import build
+
+    page = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    section = page[page.index("## Spaces and phases") :]
+    genes, phases = (
+        yamlio.parse(text, file="search.md").data
+        for text in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)[:2]
+    )
+
+    def with_parts(name: str, **parts: object) -> recipes.Recipe:
+        path = ROOT / "recipes" / f"{name}.yaml"
+        data = dict(yamlio.read_file(path).data)
+        return recipes.from_data({**data, **parts}, path.parent)
+
+    loaded = with_parts("ties", **genes)
+    compile_recipe(loaded)
+    assert loaded.space.fixed["density"] == [0.5, 0.9]
+    assert loaded.space.by_name["weight"].anchors == 3
+    build(with_parts("ps_then_dfs", **phases))

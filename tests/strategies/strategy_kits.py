@@ -19,7 +19,7 @@ from evomerge_compiler.candidate import (
     Scores,
     genome_hash,
 )
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace
+from evomerge_compiler.genome import BY_DEPTH, Gene, Genome, GenomeSpace
 from evomerge_compiler.strategies import Strategy, all_strategies
 
 NAMES = list(all_strategies())
@@ -61,6 +61,10 @@ SPACES = {
         Gene("b", "int", 0, 1, when={"a": (True,)}),
         Gene("c", "float", 0.0, 1.0, per="model", filters=("mlp",), when={"b": (1,)}),
     ),
+    "depth": space_of(
+        Gene("w", "float", -0.5, 1.5, per="model_x_depth", anchors=3, filters=("mlp",)),
+        Gene("d", "float", 0.01, 1.0, per="depth", anchors=2, log=True, init=[0.1, 0.5]),
+    ),
     "none": space_of(),
 }
 
@@ -72,7 +76,8 @@ def spaces(draw: st.DrawFn) -> GenomeSpace:
     parents: list[Gene] = []
     for index in range(draw(st.integers(1, 5))):
         kind = draw(st.sampled_from(("float", "int", "choice")))
-        per = draw(st.sampled_from((None, "model", "layer_group", "model_x_layer_group")))
+        pers = [None, "model", "layer_group", "model_x_layer_group"]
+        per = draw(st.sampled_from([*pers, *BY_DEPTH] if kind == "float" else pers))
         log = kind != "choice" and draw(st.booleans())
         low, high, choices = 0.0, 1.0, ()
         if kind == "choice":
@@ -93,6 +98,7 @@ def spaces(draw: st.DrawFn) -> GenomeSpace:
         gene = Gene(
             f"g{index}", kind, low, high, choices, per,  # type: ignore[arg-type]
             filters=("mlp",) if draw(st.booleans()) else (), log=log, when=when,
+            anchors=draw(st.integers(2, 4)) if per in BY_DEPTH else 0,
         )  # fmt: skip
         genes.append(gene)
         if kind == "choice" and per is None and not gene.filters:
