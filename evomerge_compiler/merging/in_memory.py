@@ -56,9 +56,10 @@ if TYPE_CHECKING:
 
 __all__ = ["InMemoryUnavailable", "Merger", "PreparedMerge"]
 
-# Stages are kept in memory for other merges up to here, and up to this share of what is free.
-KEPT_LIMIT_BYTES = 2_000_000_000
-KEPT_SHARE = 0.25
+# Stages are kept in memory for other merges up to here, and up to this share of what is free: every
+# worker of a machine keeps its own.
+KEPT_LIMIT_BYTES = 500_000_000
+KEPT_SHARE = 0.05
 
 
 class Merger:
@@ -68,8 +69,8 @@ class Merger:
         work: Folder for shells, below ``shells/``.
         options: How mergekit runs; what concerns files has no effect.
         kernels: Compute by :mod:`evomerge_compiler.merging.kernels` where these can.
-        kept_bytes: Stages are kept in memory for other merges up to here; by default a quarter of
-            the free memory, at most 2 GB.
+        kept_bytes: Stages are kept in memory for other merges up to here; by default a twentieth
+            of the free memory, at most 500 MB.
 
     Raises:
         InMemoryUnavailable: Another mergekit is installed than the one known here.
