@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InMemoryUnavailable", "Merger", "PreparedMerge"]
 
-# Stages are kept in memory for other merges up to here, and up to this share of what is free: every
-# worker of a machine keeps its own.
+# Stages are kept in memory for other merges up to here, and up to this share of what is free:
+# every worker of a machine keeps its own.
 KEPT_LIMIT_BYTES = 500_000_000
 KEPT_SHARE = 0.05
 
