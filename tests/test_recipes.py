@@ -26,10 +26,11 @@ from evomerge_compiler.strategies.factory import build
 REPOSITORY = Path(__file__).resolve().parent.parent
 FILES = sorted((REPOSITORY / "recipes").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
-ON_THE_HUB = ("qwen-1.5b",)
+ON_THE_HUB = ("qwen-1.5b", "long-to-short-1.5b")
 MERGES = [name for name in NAMES if name not in ON_THE_HUB]
 N_LAYERS = 4
 ZOO = ("base", "coder", "mathematician", "polyglot")
+PAIR = ("slow", "fast")
 
 FAMILIES = {
     "linear": {"linear"},
@@ -57,7 +58,7 @@ def project(
     """A project whose zoo holds tiny random models under the names of the real ones."""
     root = tmp_path_factory.mktemp("project")
     (root / "zoo").mkdir()
-    for name, alias in zip(ZOO, ("base", "a", "b", "c"), strict=True):
+    for name, alias in zip((*ZOO, *PAIR), ("base", "a", "b", "c", "a", "b"), strict=True):
         (root / "zoo" / name).symlink_to(tiny_models("qwen2")[alias])
     return root
 
@@ -290,7 +291,7 @@ def test_zoo_models_are_there() -> None:
     named = {
         spec.path.removeprefix("zoo:") for n in MERGES for spec in load(n).all_models.values()
     }
-    assert named == set(ZOO)
+    assert named == {*ZOO, *PAIR}
     for name in named:
         assert (REPOSITORY / "zoo" / name / "config.json").is_file(), name
 
@@ -336,6 +337,18 @@ def test_the_large_recipe_compiles_where_no_model_is() -> None:
     ranges = [part["sources"][0]["layer_range"] for part in final["slices"]]
     assert ranges == [[i, i + 4] for i in range(0, 28, 4)]
     assert plan.stages[1].document["base_model"] == "models/src/reasoner"
+    assert {model.folder for model in plan.models.values()} == {None}
+
+
+def test_the_slow_model_is_the_base_of_the_real_pair_and_gives_all_that_is_not_merged() -> None:
+    loaded = load("long-to-short-1.5b")
+    assert loaded.base == "slow" and loaded.search is not None
+    assert loaded.search.objectives == ["mean", "tokens"]
+    plan = compile_recipe(loaded)
+    donors = (plan.config_donor, plan.tokenizer_donor, plan.chat_template_donor)
+    assert donors == ("slow", "slow", "slow")
+    document: Any = plan.stages[-1].document
+    assert document["merge_method"] == "ties" and not document["parameters"]["normalize"]
     assert {model.folder for model in plan.models.values()} == {None}
 
 

@@ -7,6 +7,10 @@ Each specialist gains there and forgets some of the rest; all stay in one basin,
 their weights keeps much of the gains and undoes the forgetting (Wortsman et al. 2022, "Model
 soups"; Ilharco et al. 2023, "Editing models with task arithmetic").
 
+The slow and the fast model only differ in how much they write.  Both are short fine-tunes of one
+that was taught to solve problems of several steps with any number of them written out: what it
+takes to be right is in both, so that merges of the two are right too, at lengths between theirs.
+
 Test items never enter the training: examples are drawn from the same families and dropped when
 their prompt is a test prompt.  bfloat16 autocast is used for the matrix products, float32 for
 the weights; the shipped weights are bfloat16.
@@ -23,18 +27,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
-TASKS = Path(__file__).resolve().parent.parent / "evaluators" / "tiny"
-sys.path.insert(0, str(TASKS))
+ZOO = Path(__file__).resolve().parent
+EVALUATORS = ZOO.parent / "evaluators"
+TASKS = (EVALUATORS / "tiny", EVALUATORS / "tiny_reasoning")
+sys.path[:0] = map(str, TASKS)
 
-from families import DOMAINS, Item, draw  # noqa: E402 - lives beside the task files
+from families import Item, draw  # noqa: E402 - live beside the task files
+from problems import FAMILIES as PROBLEMS  # noqa: E402
 
 END_ID, PAD_ID, VOCAB_SIZE = 256, 257, 258  # after the 256 bytes
 # Rotary positions have no weights: the models can be asked the long tasks, though they know none.
@@ -42,6 +49,16 @@ MAX_TOKENS = 4096
 BATCH = 64
 WARM_UP_STEPS = 100
 Example = tuple[str, str]
+
+
+# How much of a solution is written out: any share of it, all of it twice, mostly the result alone.
+Style = Literal["any", "long", "short"]
+# Share of the solutions in any style that go through all steps twice.
+TWICE = 0.15
+# Share of the short solutions that are the result alone. The others teach the model to come to an
+# end once it has begun: never asked to, it would leave that to the slow one in every merge, which
+# would then either write everything twice or nothing at all.
+AT_ONCE = 0.7
 
 
 @dataclass(frozen=True)
@@ -54,23 +71,26 @@ class Stage:
         steps: optimiser steps of BATCH examples.
         rate: the highest learning rate.
         mix: domain -> share of the examples.
-        works: whether math answers show their working.
+        style: how solutions are written, of a model for problems of several steps.
+        rounded: whether it starts from the weights as they ship, in bfloat16, so that it can be
+            trained again without its start.
+        ships: whether the model is written.
     """
 
     start: str
     seed: int
     steps: int
     rate: float
-    mix: dict[str, float]
-    works: bool = False
+    mix: dict[str, float] = field(default_factory=dict)
+    style: Style | None = None
+    rounded: bool = False
+    ships: bool = True
 
     @property
     def decays(self) -> bool:
         """Whether the rate falls; the base's does not."""
         return bool(self.start)
 
-
-_REASONING = {"math": 0.9, "code": 0.03, "structured_data": 0.03, "multilingual": 0.04}
 
 STAGES = {
     # Shares that bring the four domains to about 0.5 together: math takes the most practice.
@@ -84,14 +104,15 @@ STAGES = {
     "coder": Stage("base", 10, 300, 5e-4, {"code": 0.5, "structured_data": 0.5}),
     "mathematician": Stage("base", 11, 300, 5e-4, {"math": 1.0}),
     "polyglot": Stage("base", 12, 300, 5e-4, {"multilingual": 1.0}),
-    "slow": Stage("base", 20, 250, 5e-4, _REASONING, works=True),
-    "fast": Stage("base", 20, 150, 5e-4, _REASONING),
+    "reasoner": Stage("mathematician", 30, 300, 1e-3, style="any", rounded=True, ships=False),
+    "slow": Stage("reasoner", 31, 60, 5e-4, style="long"),
+    "fast": Stage("reasoner", 31, 60, 5e-4, style="short"),
 }
 
 
 def test_prompts() -> frozenset[str]:
     """The prompts that no training example may have."""
-    files = [TASKS / "data" / f"{domain}.jsonl" for domain in DOMAINS]
+    files = [file for folder in TASKS for file in sorted((folder / "data").glob("*.jsonl"))]
     lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
     return frozenset(json.loads(line)["prompt"] for line in lines)
 
@@ -100,20 +121,36 @@ def examples(stage: Stage, excluded: frozenset[str]) -> Iterator[Example]:
     """Draws training examples without end.
 
     Args:
-        stage: says which domains, and whether math shows its working.
+        stage: says which domains or how much of a solution.
         excluded: prompts to leave out.
 
     Yields:
         Prompt and answer.
     """
     rng = random.Random(f"train:{stage.seed}")
+    families = list(PROBLEMS.values())
     domains, shares = list(stage.mix), list(stage.mix.values())
     while True:
+        if stage.style:
+            problem = rng.choice(families)(rng)
+            n_steps, twice = _amount(stage.style, len(problem.steps), rng)
+            if problem.prompt not in excluded:
+                yield problem.prompt, problem.solution(n_steps, twice=twice)
+            continue
         domain = rng.choices(domains, shares)[0]
         item: Item = draw(domain, rng)
         while item.prompt in excluded:
             item = draw(domain, rng)
-        yield item.prompt, item.working if stage.works and item.working else item.answer
+        yield item.prompt, item.answer
+
+
+def _amount(style: Style, n_steps: int, rng: random.Random) -> tuple[int, bool]:
+    """How many steps a solution shows, and whether it goes through all of them twice."""
+    if style == "short":
+        return 0 if rng.random() < AT_ONCE else rng.randint(1, n_steps), False
+    if style == "long" or rng.random() < TWICE:
+        return n_steps, True
+    return rng.randint(0, n_steps), False
 
 
 def padded(batch: list[Example]) -> tuple[Tensor, Tensor]:
@@ -279,23 +316,65 @@ def save(model: Qwen2ForCausalLM, folder: Path) -> None:
         shutil.move(whole, folder)
 
 
-def main() -> None:
-    """Trains and writes the models."""
+def start_of(stage: Stage, trained: dict[str, Qwen2ForCausalLM], out: Path) -> Qwen2ForCausalLM:
+    """The model that a stage trains on from, which is no one else's.
+
+    Args:
+        stage: the stage.
+        trained: the models of the stages before it, in float32.
+        out: where those are written.
+    """
     import copy
 
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if not stage.start:
+        return fresh_model()
+    if not stage.rounded:
+        return copy.deepcopy(trained[stage.start])
+    folder = out if stage.start in trained else ZOO
+    model: Qwen2ForCausalLM = AutoModelForCausalLM.from_pretrained(
+        folder / stage.start, dtype=torch.float32
+    )
+    return model.train()
+
+
+def with_starts(names: list[str]) -> set[str]:
+    """These models and all that must be trained before them."""
+    wanted = set(names)
+    for name in reversed(STAGES):
+        stage = STAGES[name]
+        if name in wanted and stage.start and not stage.rounded:
+            wanted.add(stage.start)
+    return wanted
+
+
+def main() -> None:
+    """Trains and writes the models."""
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model folders")
-    out: Path = parser.parse_args().out
+    shipped = [name for name, stage in STAGES.items() if stage.ships]
+    parser.add_argument(
+        "--only", default=",".join(shipped), help="models to train, such as slow,fast"
+    )
+    arguments = parser.parse_args()
+    out: Path = arguments.out
+    unknown = sorted(set(arguments.only.split(",")) - set(shipped))
+    if unknown:
+        parser.error(f"--only: expected some of {', '.join(shipped)}, got {', '.join(unknown)}")
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # one thread adds in one order
     excluded = test_prompts()
+    wanted = with_starts(arguments.only.split(","))
     models: dict[str, Qwen2ForCausalLM] = {}
     for name, stage in STAGES.items():
-        start = copy.deepcopy(models[stage.start]) if stage.start else fresh_model()
-        models[name] = train(start, stage, name, excluded)
-        save(models[name], out / name)
+        if name in wanted:
+            models[name] = train(start_of(stage, models, out), stage, name, excluded)
+            if stage.ships:
+                save(models[name], out / name)
 
 
 if __name__ == "__main__":

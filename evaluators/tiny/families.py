@@ -28,13 +28,11 @@ class Item:
     Attributes:
         prompt: what the model reads.
         answer: the reference answer, without the newline that ends it.
-        working: the answer with the steps that lead to it (math only), which ends in `answer`.
         fields: what the scorer of the domain needs besides.
     """
 
     prompt: str
     answer: str
-    working: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -150,41 +148,39 @@ def code(rng: random.Random) -> Item | None:
 
 
 # --------------------------------------------------------------------------------------- math
-def _sum(rng: random.Random) -> tuple[str, int, str]:
+def _sum(rng: random.Random) -> tuple[str, int]:
     a, b = rng.randint(10, 99), rng.randint(2, 20)
-    tens, units = b // 10 * 10, b % 10
-    return f"{a}+{b}", a + b, f"{a + tens}+{units}="
+    return f"{a}+{b}", a + b
 
 
-def _difference(rng: random.Random) -> tuple[str, int, str]:
+def _difference(rng: random.Random) -> tuple[str, int]:
     a, b = rng.randint(20, 99), rng.randint(2, 20)
-    tens, units = b // 10 * 10, b % 10
-    return f"{a}-{b}", a - b, f"{a - tens}-{units}="
+    return f"{a}-{b}", a - b
 
 
-def _product(rng: random.Random) -> tuple[str, int, str]:
+def _product(rng: random.Random) -> tuple[str, int]:
     a, b = rng.randint(2, 9), rng.randint(2, 20)
-    return f"{a}*{b}", a * b, f"{a * (b // 10 * 10)}+{a * (b % 10)}="
+    return f"{a}*{b}", a * b
 
 
-def _two_steps(rng: random.Random) -> tuple[str, int, str]:
+def _two_steps(rng: random.Random) -> tuple[str, int]:
     a, b, c = rng.randint(2, 9), rng.randint(2, 9), rng.randint(1, 9)
-    return f"{a}*{b}+{c}", a * b + c, f"{a * b}+{c}="
+    return f"{a}*{b}+{c}", a * b + c
 
 
-def _equation(rng: random.Random) -> tuple[str, int, str]:
+def _equation(rng: random.Random) -> tuple[str, int]:
     a, x = rng.randint(2, 20), rng.randint(2, 60)
-    return f"x+{a}={x + a},x", x, f"{x + a}-{a}="
+    return f"x+{a}={x + a},x", x
 
 
-def _bags(rng: random.Random) -> tuple[str, int, str]:
+def _bags(rng: random.Random) -> tuple[str, int]:
     a, b, c = rng.randint(2, 9), rng.randint(2, 9), rng.randint(1, 3)
-    return f"{a} bags of {b} less {c}", a * b - c, f"{a * b}-{c}="
+    return f"{a} bags of {b} less {c}", a * b - c
 
 
-def _half(rng: random.Random) -> tuple[str, int, str]:
+def _half(rng: random.Random) -> tuple[str, int]:
     a = rng.randint(5, 99)
-    return f"half of {2 * a}", a, f"{2 * a}/2="
+    return f"half of {2 * a}", a
 
 
 def math(rng: random.Random) -> Item | None:
@@ -192,8 +188,8 @@ def math(rng: random.Random) -> Item | None:
     family = rng.choices(
         (_sum, _difference, _product, _two_steps, _equation, _bags, _half), (12, 11, 1, 5, 7, 2, 1)
     )[0]
-    question, result, steps = family(rng)
-    return Item(f"math:{question}=", str(result), f"{steps}{result}")
+    question, result = family(rng)
+    return Item(f"math:{question}=", str(result))
 
 
 # ------------------------------------------------------------------------------- multilingual
