@@ -105,7 +105,7 @@ class RacingSpec(Strict):
         description="items a task that are seen at each look, ascending; after the last, all",
     )
     alpha: Number = Field(
-        0.05, gt=0, lt=0.5, description="chance, at each look, to drop what equals the best so far"
+        0.1, gt=0, lt=0.5, description="chance, at each look, to drop what equals the best so far"
     )
     irt: bool = Field(
         True, description="earlier answers choose the items and correct the estimates"

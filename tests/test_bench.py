@@ -23,7 +23,7 @@ from evomerge_compiler.process_pool import WorkerPool
 
 TINY = Shape(layers=2, hidden=32, inner=48, heads=4, kv_heads=2, vocabulary=300)
 # These start many processes, each of which imports for seconds.
-SLOW = ("candidates", "ray", "merges")
+SLOW = ("candidates", "ray", "merges", "racing")
 
 
 @pytest.mark.parametrize(

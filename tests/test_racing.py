@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from simulated_run import QUICKSTART, digest, evolve
 
+from evomerge_compiler import cli
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.ask_tell import ask, tell
 from evomerge_compiler.candidate import CandidateId, Outcome, Score, Scores, TaskItems
@@ -121,6 +122,21 @@ def test_without_irt_items_are_not_told_apart(tmp_path: Path) -> None:
         for domain, items in outcome.scores.items.items():
             mean = sum(items.values) / len(items.values)
             assert outcome.scores.domains[domain].value == pytest.approx(mean, abs=1e-6)
+
+
+@pytest.mark.long
+def test_real_models_race_alike_in_memory_and_by_command(tmp_path: Path) -> None:
+    """Merged once and asked rung after rung, in two workers or through mergekit-yaml."""
+    settings = [
+        "--limit", "24", "-S", "evaluation.racing.rungs=[10]", "-S", "evaluation.racing.alpha=0.3",
+        "-S", "search.population=4", "-S", "search.plateau.patience=0", "-S", "seed=1",
+    ]  # fmt: skip
+    for name, how in (("warm", ["-j", "2"]), ("cli", ["--executor", "cli"])):
+        arguments = ["evolve", str(QUICKSTART), "--run-dir", str(tmp_path / name), "--gens", "2"]
+        assert cli.run([*arguments, *settings, *how]) == 0
+    found = [o for o in outcomes(tmp_path / "warm") if not o.complete]
+    assert found and all(len(o.scores.weights) == 64 for o in found)
+    assert digest(tmp_path / "warm") == digest(tmp_path / "cli")
 
 
 # -- what a race follows from ---------------------------------------------------------------

@@ -67,7 +67,7 @@ class Arm:
 ARMS = {
     FULL: Arm((), LIMIT),
     "racing": Arm(("evaluation.racing.audit=0",), LIMIT, 0.55),
-    "racing, 70 items a task": Arm(("evaluation.racing.audit=0",), 70, 0.25),
+    "racing, 60 items a task": Arm(("evaluation.racing.audit=0",), 60, 0.25),
 }
 
 
