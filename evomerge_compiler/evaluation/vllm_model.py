@@ -16,6 +16,7 @@ import functools
 import gc
 import json
 import math
+import os
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -135,6 +136,9 @@ def metered_vllm() -> Any:
     Raises:
         MissingPrerequisite: vLLM is not installed, or another one than lm-eval knows.
     """
+    # Read when vLLM is imported, by its engine's process too. Stdout is for data.
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     try:
         from lm_eval.models.vllm_causallms import VLLM
     except ImportError as error:

@@ -43,7 +43,9 @@ def plan(**more: Any) -> EvaluationPlan:
     return make_plan(tasks, limit=12, **more)
 
 
-def test_items_are_those_of_transformers(stand_in: Any, toy_models: Mapping[str, Path]) -> None:
+def test_items_are_those_of_transformers(
+    stand_in: Any, toy_models: Mapping[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     by_hf = Session(plan()).evaluate(toy_models["a"], "search", identity="a")
     session = Session(plan(backend="vllm"))
     by_vllm = session.evaluate(toy_models["a"], "search", identity="a")
@@ -57,6 +59,7 @@ def test_items_are_those_of_transformers(stand_in: Any, toy_models: Mapping[str,
     assert "length" in {item.finish for item in by_vllm.tasks["short"][0].items}
     assert "stop" in {item.finish for item in by_vllm.tasks["long"][0].items}
     assert by_hf.n_parameters == by_vllm.n_parameters
+    assert capsys.readouterr().out == ""  # stdout is for data, and vLLM would log there
     # The scores of two backends are never taken for each other.
     assert by_hf.scores.eval_key != by_vllm.scores.eval_key
     assert stand_in.ENGINES[-1] == {"max_num_seqs": 16, "share": 0.85, "dtype": "auto"}

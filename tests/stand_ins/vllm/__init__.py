@@ -6,6 +6,7 @@ Names, arguments and results are those of vLLM 0.18 (``vllm/entrypoints/llm.py``
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ class LLM:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        if os.environ.get("VLLM_LOGGING_STREAM") != "ext://sys.stderr":
+            print("INFO starting an engine")  # as vLLM does
         if not Path(model, "config.json").is_file():
             raise OSError(f"{model} has no config.json")
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
