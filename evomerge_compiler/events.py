@@ -108,9 +108,11 @@ class Concluding:
 
     Attributes:
         models: How many models of its own the recipe has.
+        front: How many candidates of a front besides the winner.
     """
 
     models: int
+    front: int = 0
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ def search(
         if recipe.search.control:
             tell(ControlStarted(ending.n_candidates))
             control = run_control(recipe, folder, executor, ending)
-        tell(Concluding(len(recipe.all_models)))
+        tell(Concluding(len(recipe.all_models), len(ending.spread)))
         final = conclude(recipe, folder, executor, ending, control, evaluation)
     tell(Finished(ending.reason, best_id(ending), final or {}))
     return Result(folder, ending, final)

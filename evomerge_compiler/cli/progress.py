@@ -128,7 +128,8 @@ def describe(event: Event) -> str:
     if isinstance(event, ControlStarted):
         return f"control arm: {event.candidates} random candidates"
     if isinstance(event, Concluding):
-        return f"scoring winner, uniform merge and {event.models} models on held-out items"
+        more = f" {event.front} more of the front," if event.front else ""
+        return f"scoring winner,{more} uniform merge and {event.models} models on held-out items"
     if isinstance(event, GenerationStarted):
         begins = f"phase {event.begins} begins" if event.begins else ""
         done = f"{event.n_done} of {event.n_candidates} were done" if event.n_done else ""
@@ -187,7 +188,7 @@ def as_data(event: Event) -> dict[str, object]:
     if isinstance(event, ControlStarted):
         return {"event": kind, "candidates": event.candidates}
     if isinstance(event, Concluding):
-        return {"event": kind, "models": event.models}
+        return {"event": kind, "models": event.models, "front": event.front}
     assert isinstance(event, Finished)
     best = str(event.best) if event.best else None
     return {"event": kind, "reason": event.reason, "best": best}
