@@ -46,7 +46,7 @@ test: install-dev  ## Lint, type-check and run the tests (minutes)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not gpu" $(ARGS)
 
 test-long: install-dev  ## Every test, with real kills and real merges of everything (an hour)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

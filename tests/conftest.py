@@ -20,11 +20,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ALIASES = ("base", "a", "b", "c")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """The marker of what needs a GPU; the tests are in ``tests/gpu``."""
-    config.addinivalue_line("markers", "gpu: needs a CUDA GPU; run by `pytest -m gpu`")
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Hashes and grammars of the tests stay out of the user's cache."""
