@@ -79,3 +79,24 @@ def test_the_genes_and_phases_of_the_page_are_read_as_they_are_printed() -> None
     assert loaded.space.fixed["density"] == [0.5, 0.9]
     assert loaded.space.by_name["weight"].anchors == 3
     build(with_parts("ps_then_dfs", **phases))
+
+
+def test_the_crossovers_of_models_of_the_page_are_read_as_they_are_printed() -> None:
+    from evomerge_compiler import crossing, yamlio
+    from evomerge_compiler import recipe as recipes
+    from evomerge_compiler.strategies.factory import build
+    from evomerge_compiler.strategies.model_crossover import ModelCrossover
+
+    page = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    section = page[page.index("## Model-level crossover") :]
+    search, candidate = (
+        yamlio.parse(text, file="search.md").data
+        for text in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)[:2]
+    )
+    path = ROOT / "recipes" / "quickstart.yaml"
+    data = dict(yamlio.read_file(path).data)
+    strategy = build(recipes.from_data({**data, **search}, path.parent))
+    assert isinstance(strategy, ModelCrossover) and strategy.n_children == 2
+    found, problems = crossing.parse(candidate)
+    assert problems == [] and found is not None
+    assert found.document() == {key: candidate[key] for key in crossing.KEYS}
