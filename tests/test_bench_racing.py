@@ -16,6 +16,7 @@ from evomerge_compiler.bench.racing import (
     FULL,
     Searched,
     TableExecutor,
+    estimate_errors,
     figures,
 )
 from evomerge_compiler.compiler import compile_recipe
@@ -81,3 +82,16 @@ def test_the_figures_are_of_pairs_of_searches() -> None:
     assert of(f"{last}: items asked", found).holds is False
     assert of(f"{last}: loss at the upper end of its interval", found).holds is False
     assert of("racing: size of that error", found).value == pytest.approx(0.02)
+
+
+def test_estimates_are_nearer_than_means_and_of_those_that_did_not_calibrate() -> None:
+    executor = SimulatedExecutor(Landscape(n_items=150, width=0.3))
+    answers = [result.scores["search"] for _, result in executor.run(plans(8))]
+    shares = dict.fromkeys(answers[0].items, 0.25)
+    found = estimate_errors(answers, 5, shares, seed=1)
+    assert set(found) == {(rung, irt) for rung in (20, 50, 100) for irt in (True, False)}
+    assert all(len(sizes) == 3 for sizes in found.values())
+    assert max(found[100, True]) < max(found[20, False]) < 0.2
+    # An estimate follows from those that calibrate and from nobody else.
+    few = estimate_errors(answers[:6], 5, shares, seed=1)
+    assert few[50, True] == found[50, True][:1]

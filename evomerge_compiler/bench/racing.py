@@ -17,7 +17,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from evomerge_compiler import fitness as fit
 from evomerge_compiler import launch, yamlio
@@ -32,6 +32,7 @@ from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.durability import volatile
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation import race as races
+from evomerge_compiler.evaluation.irt import calibrate
 from evomerge_compiler.evaluation.results import mean_stderr
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evolution import Evolution
@@ -44,6 +45,7 @@ LIMIT, GENERATIONS, SEEDS = 200, 4, 10
 UNIT = "held-out score"
 FULL = "every item"
 MAX_LOSS = 0.02
+RUNGS = (20, 50, 100)
 QUICK_LIMIT = 30  # enough for a look
 
 
@@ -79,11 +81,15 @@ class Searched:
         held_out: Its best candidate on held-out items.
         asked: Items that its candidates were asked.
         errors: Of each dropped candidate, the estimate less the score on all items.
+        by_rung: Items a task, and whether earlier answers helped, to the sizes of the errors of
+            estimates of all candidates after the first generation; where all were asked
+            everything.
     """
 
     held_out: float
     asked: int
     errors: tuple[float, ...]
+    by_rung: Mapping[tuple[int, bool], Sequence[float]] = field(default_factory=dict)
 
 
 def run(setting: Setting) -> Iterator[Figure]:
@@ -105,6 +111,7 @@ def figures(found: Mapping[str, Sequence[Searched]]) -> Iterator[Figure]:
         held = [each.held_out for each in searched]
         yield mean(name, held, UNIT, note=_note(searched))
         if name == FULL:
+            yield from _estimates(searched)
             continue
         shares = [a.asked / b.asked for a, b in zip(searched, whole, strict=True)]
         limit = ARMS[name].share
@@ -124,6 +131,16 @@ def figures(found: Mapping[str, Sequence[Searched]]) -> Iterator[Figure]:
             yield mean(f"{name}: estimate of a dropped candidate less its score", off, "score")
             sizes = [abs(error) for error in off]
             yield mean(f"{name}: size of that error", sizes, "score")
+
+
+def _estimates(searched: Sequence[Searched]) -> Iterator[Figure]:
+    """How far estimates are off, with p-IRT and without."""
+    for rung in RUNGS:
+        for irt in (False, True):
+            sizes = [size for each in searched for size in each.by_rung.get((rung, irt), ())]
+            how = "p-IRT" if irt else "their mean"
+            if sizes:
+                yield mean(f"{rung} items a task, {how}: size of the error", sizes, "score")
 
 
 def _note(searched: Sequence[Searched]) -> str:
@@ -180,7 +197,8 @@ class _Bench:
         folder = RunFolder.open(path, create_from=setup)
         executor = TableExecutor(self.scores, self.places[limit])
         with folder.hold(), volatile():
-            ending = Evolution(recipe, folder, executor).run(self.setting.size(GENERATIONS, 2))
+            evolution = Evolution(recipe, folder, executor)
+            ending = evolution.run(self.setting.size(GENERATIONS, 2))
         if ending.best is None:
             raise EvomergeError(f"seed {seed}: nothing could be scored")
         assert recipe.evaluation is not None
@@ -195,7 +213,49 @@ class _Bench:
             scored = fit.fitness(whole.scores["search"], shares)
             errors.append(outcome.fitness.value - scored.value)
         value = fit.fitness(held.scores["held_out"], shares).value
-        return Searched(value, ending.items.asked, tuple(errors))
+        by_rung = {}
+        if recipe.evaluation.racing is None:
+            answers = list(evolution.history.answers.values())
+            by_rung = estimate_errors(answers, evolution.search.population, shares, seed)
+        return Searched(value, ending.items.asked, tuple(errors), by_rung)
+
+
+def estimate_errors(
+    answers: Sequence[Scores], n_first: int, shares: Mapping[str, float], seed: int
+) -> dict[tuple[int, bool], list[float]]:
+    """How far estimates of models are off that were asked everything, as if they were not.
+
+    Args:
+        answers: Their scores.
+        n_first: So many of them come first, and calibrate.
+        shares: Domain to its weight.
+        seed: Of the order of items.
+
+    Returns:
+        Items a task and whether with p-IRT, to ``(n_models - n_first,)`` sizes of errors.
+    """
+    out: dict[tuple[int, bool], list[float]] = {}
+    for irt in (False, True):
+        tracks = {}
+        for domain, items in answers[0].items.items():
+            known = [one.items[domain].values for one in answers[:n_first]]
+            calibration = calibrate(known) if irt else None
+            tracks[domain] = races.track(len(items.values), f"{seed} {domain}", calibration)
+        most = max(len(track.order) for track in tracks.values())
+        for rung in (rung for rung in RUNGS if rung < most):
+            out[rung, irt] = [
+                abs(math.fsum(share * _error(one, domain, tracks[domain], rung)
+                              for domain, share in shares.items()))
+                for one in answers[n_first:]
+            ]  # fmt: skip
+    return out
+
+
+def _error(scores: Scores, domain: str, track: races.Track, rung: int) -> float:
+    """Estimate of a domain after a rung, less its score."""
+    values = scores.items[domain].values
+    seen = {index: values[index] for index in sorted(track.order[:rung])}
+    return races.estimate("", track, seen).value - scores.domains[domain].value
 
 
 # -- the table -----------------------------------------------------------------------------

@@ -281,16 +281,21 @@ def _worse(race: Race, seen: Mapping[str, _Seen]) -> bool:
 def _estimated(race: Race, seen: Mapping[str, _Seen]) -> dict[str, Score]:
     """What each domain would score if all its items were asked."""
     return {
-        domain: _estimate(race.rival.domains[domain].metric, track, seen[domain].values())
+        domain: estimate(race.rival.domains[domain].metric, track, seen[domain].values())
         for domain, track in race.tracks.items()
     }
 
 
-def _estimate(metric: str, track: Track, values: Mapping[int, float]) -> Score:
+def estimate(metric: str, track: Track, values: Mapping[int, float]) -> Score:
     """The mean over all items, those not asked at what they are expected to be (p-IRT).
 
     Its standard error has two parts: that of the score on all items, as every score has, and
     that of the estimate against it.
+
+    Args:
+        metric: Name of the score.
+        track: The domain's items.
+        values: Index to value, of those asked.
     """
     import numpy as np
 
