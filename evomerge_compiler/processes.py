@@ -89,7 +89,8 @@ def worker_environment(*, offline: bool = False, **extra: str) -> dict[str, str]
         OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1",
         TOKENIZERS_PARALLELISM="false", PYTHONHASHSEED="0", HF_HUB_DISABLE_TELEMETRY="1",
         # Huge pages for large tensors: fresh small ones are half the time of many merge methods.
-        GLIBC_TUNABLES="glibc.malloc.hugetlb=1",
+        # These tensors have maps of their own: in the heap they leave holes as large as a model.
+        GLIBC_TUNABLES="glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=16777216",
     )  # fmt: skip
     if offline:
         env.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")

@@ -45,7 +45,8 @@ class Method:
 
     Attributes:
         template: The template that makes it.
-        bound: For how many times faster it is in memory.
+        bound: For how many times faster it is in memory, nothing being known of its sources.
+        known_bound: The same for the candidates after the first.
         base: Whether it is told a base; the pipeline takes the first of its models.
         genome: Its genes.
         varied: Genes of another candidate of the same search.
@@ -61,6 +62,7 @@ class Method:
     varied: Mapping[str, object] = field(default_factory=dict)
     rounds: int = 1
     threads: bool = False
+    known_bound: Bound | None = None
 
 
 def _shares(one: float, two: float) -> dict[str, float]:
@@ -74,7 +76,8 @@ METHODS = {
         {"weight": _shares(0.3, 0.7)}, rounds=3, threads=True,
     ),
     "slerp of two": Method(
-        "slerp", at_least(5), False, {"t": 0.4}, {"t": 0.7}, rounds=2, threads=True
+        "slerp", None, False, {"t": 0.4}, {"t": 0.7}, rounds=2, threads=True,
+        known_bound=at_least(5),
     ),
     "dare_ties of two over a base": Method(
         "dare_ties", at_least(2), True, {"weight": _shares(0.6, 0.4), **_DENSITY},
@@ -85,9 +88,14 @@ METHODS = {
         {"weight": _shares(0.3, 0.7)},
     ),
     "three_stage (slerp, dare_ties, dfs)": Method(
-        "three_stage", None, False,
+        "three_stage", at_least(2), False,
         {"interpolation": "slerp", "ensemble": "dare_ties", "recombination": "dfs"},
         {"slerp_t": 0.7},
+    ),
+    "three_stage (linear, ties, frankenmerge)": Method(
+        "three_stage", at_least(2), False,
+        {"interpolation": "linear", "ensemble": "ties", "recombination": "frankenmerge"},
+        {"linear_weight": 0.7},
     ),
 }  # fmt: skip
 QUICK_METHODS = ("ties of two over a base", "three_stage (slerp, dare_ties, dfs)")
@@ -155,25 +163,31 @@ def _method(
     command = Command(folder / "command", options, threads)
     by_command: list[Merged] = []
     steady: list[Merged] = []
+    known: list[Merged] = []
     with InMemory(folder / "work", options, threads, setting.device) as memory:
         first = memory.merge(plans[0])
         for _ in range(setting.size(method.rounds, 1)):
             by_command.append(command.merge(plans[0]))
             steady.append(memory.merge(plans[0], afresh=True))
             check_equal(by_command[-1], steady[-1], name)
-        known = memory.merge(plans[1])
+            known.append(memory.merge(plans[1]))
     note = f"{shape.n_parameters / 1e9:.2f}e9 parameters, {_threads(threads)}"
-    command_s, steady_s = ([each.seconds for each in side] for side in (by_command, steady))
+    command_s, steady_s, known_s = (
+        [each.seconds for each in side] for side in (by_command, steady, known)
+    )
     yield figure(f"{name}: command", command_s, "s", note=note)
     yield figure(f"{name}: in memory", steady_s, "s", note=note)
     yield figure(f"{name}: in memory, first of the process", [first.seconds], "s", note=note)
-    if method.template != "linear":
-        yield figure(f"{name}: in memory, sources known", [known.seconds], "s", note=note)
+    yield figure(f"{name}: in memory, sources known", known_s, "s", note=note)
     yield ratio(
         ("command", "in memory"), command_s, steady_s, bound=method.bound, note=note,
         name=f"{name}: command / in memory",
     )  # fmt: skip
-    for side, merged in (("command", by_command[-1]), ("in memory", known)):
+    yield ratio(
+        ("command", "in memory, sources known"), command_s, known_s, bound=method.known_bound,
+        name=f"{name}: command / in memory, sources known", note=note,
+    )  # fmt: skip
+    for side, merged in (("command", by_command[-1]), ("in memory", known[-1])):
         bound = PEAK_BOUND if side == "in memory" else None
         yield ratio(
             ("peak private memory", "bytes of the model"), [merged.peak_bytes], [shape.n_bytes],
