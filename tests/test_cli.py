@@ -291,9 +291,8 @@ def test_ls_lists_what_ships(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert {"quickstart", "qwen-1.5b"} <= set(found["recipes"])
     assert len(found["methods"]) == 20
-    assert set(found["methods"]) | {"three_stage", "frankenmerge", "dfs", "ps", "ps_dfs"} == set(
-        found["templates"]
-    )
+    composed = {"three_stage", "frankenmerge", "dfs", "ps", "ps_dfs", "split_slerp"}
+    assert set(found["methods"]) | composed == set(found["templates"])
     assert set(found["strategies"]) >= {"elite_recovery", "random"}
     assert "evomerge_tiny_code" in found["evaluators"]
     assert {"zoo:base", "zoo:coder", "zoo:slow", "zoo:fast"} <= set(found["models"])
