@@ -33,7 +33,7 @@ class Findings:
         limit_bytes: Above it, what was not used for longest is dropped.
     """
 
-    def __init__(self, limit_bytes: int = 256 << 20) -> None:
+    def __init__(self, limit_bytes: int = 64 << 20) -> None:
         self._limit_bytes = limit_bytes
         self._n_bytes = 0
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
