@@ -21,7 +21,7 @@ from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.run_folder.setup import RunSetup
 
 # One parent is the best by far, so that to beat it is all that counts.
-LEVELS = {"coder": 0.0, "mathematician": -0.1, "polyglot": -0.1, "base": -0.2, "uniform": -0.05}
+LEVELS = {"coder": 0.0, "mathematician": -0.1, "polyglot": -0.1, "base": -0.2}
 EASIEST, HARDEST = 0.75, 0.25
 
 
@@ -34,6 +34,7 @@ class Planted(Landscape):
 
     Attributes:
         merges: Level of every candidate; the best parent has 0.
+        uniform: Level of the uniform merge.
         domain_levels: Added in a domain, for merges only.
         answers: Model to the letters that its answers end with; others end by the end token.
         graded: Items have values between 0 and 1.
@@ -41,6 +42,7 @@ class Planted(Landscape):
 
     n_items: int = 200
     merges: float = 0.0
+    uniform: float = -0.05
     domain_levels: Mapping[str, float] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
     graded: bool = False
@@ -48,7 +50,8 @@ class Planted(Landscape):
     def score(self, domain: str, split: Split, values: Mapping[str, object]) -> TaskItems:
         """Per-item results of ``values["model"]``."""
         model = str(values["model"])
-        level = LEVELS.get(model, self.merges + self.domain_levels.get(domain, 0.0))
+        candidates = self.merges + self.domain_levels.get(domain, 0.0)
+        level = self.uniform if model == "uniform" else LEVELS.get(model, candidates)
         items = random.Random(f"{self.seed} {domain} {split}")
         own = random.Random(f"{self.seed} {domain} {split} {model}")
         chances = [items.uniform(HARDEST, EASIEST) + level for _ in range(self.n_items)]

@@ -35,9 +35,16 @@ def test_a_large_gain_is_real(tmp_path: Path) -> None:
     final = run_of(tmp_path / "run", Planted(seed=1, merges=0.12))
     assert final["verdict"]["claim"] == "gain"
     assert last_line(final).startswith("Verdict: a real gain. The winner beats every parent, the")
+    assert "uniform" not in last_line(final)
     against = final["winner_against"]["coder"]
     assert against["better"] and against["held_out"]["test"] == "mcnemar"
     assert against["held_out"]["gained"] > against["held_out"]["lost"]
+
+
+def test_a_gain_that_needed_no_search_says_so(tmp_path: Path) -> None:
+    final = run_of(tmp_path / "run", Planted(seed=1, merges=0.12, uniform=0.12))
+    assert final["verdict"]["claim"] == "gain"
+    assert last_line(final).endswith("It does not beat the uniform merge, which needs no search.")
 
 
 def test_equal_models_are_not_distinguishable(tmp_path: Path) -> None:

@@ -112,16 +112,31 @@ class Window:
 class Drawn:
     """Keeps what was drawn before.
 
+    It is a bit an element: mergekit draws for all models before it merges the first element.
+
     Args:
-        kept: 1 for what is kept, else 0, (n,) uint8.
+        job: Whose elements.
+        index: Of the model; no two have the same memory.
     """
 
-    def __init__(self, kept: torch.Tensor) -> None:
-        self._kept = kept
+    def __init__(self, job: Job, index: int) -> None:
+        import torch
+
+        n_bytes = -(-job.n // 8)
+        self._bits = job.scratch.take(f"kept.{index}", n_bytes, torch.uint8).numpy()
+
+    def keep(self, start: int, kept: torch.Tensor) -> None:
+        """Takes in what is kept from ``start`` on, a multiple of 8: true or false, (n_piece,)."""
+        bits = np.packbits(kept.numpy(), bitorder="little")
+        self._bits[start // 8 : start // 8 + len(bits)] = bits
 
     def mask(self, start: int, piece: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         """Writes 1 for what is kept of a piece that begins at ``start``, else 0."""
-        return out.copy_(self._kept[start : start + piece.numel()])
+        import torch
+
+        end = start + piece.numel()
+        bits = np.unpackbits(self._bits[start // 8 : -(-end // 8)], bitorder="little")
+        return out.copy_(torch.from_numpy(bits[start % 8 : start % 8 + piece.numel()]))
 
 
 def largest(difference: Difference, density: float) -> Window:
@@ -145,10 +160,11 @@ def drawn(difference: Difference, density: float) -> Drawn:
     job = difference.job
     probability = torch.tensor(density, dtype=work_type(job.dtype))
     limit = _draw_limits(probability).item()
-    kept = job.scratch.take(f"kept.{difference.index}", job.n, torch.uint8)
-    for piece in torch.split(kept, job.scratch.chunk):
-        piece.copy_(_draws(job, piece.numel()).lt_(limit))
-    return Drawn(kept)
+    kept = Drawn(job, difference.index)
+    size = _whole_bytes(job.scratch.chunk)
+    for start in range(0, job.n, size):
+        kept.keep(start, _draws(job, min(size, job.n - start)) < limit)
+    return kept
 
 
 def rank_probabilities(
@@ -173,16 +189,21 @@ def drawn_by_rank(difference: Difference, probabilities: torch.Tensor) -> Drawn:
     job = difference.job
     n_columns = probabilities.numel()
     limits = _draw_limits(probabilities)
-    kept = job.scratch.take(f"kept.{difference.index}", job.n, torch.uint8)
+    kept = Drawn(job, difference.index)
     # Rows are ranked one by one: a block of whole rows gives what the whole tensor gives.
-    block = max(1, job.scratch.chunk // n_columns) * n_columns
+    block = _whole_bytes(job.scratch.chunk // n_columns) * n_columns
     for start, piece in difference.pieces(block):
         order = torch.argsort(piece.abs_().view(-1, n_columns), dim=1)
         limit = torch.empty(order.shape, dtype=torch.int32)
         limit.scatter_(1, order, limits.expand_as(order))
         draws = _draws(job, piece.numel()).view(order.shape)
-        kept[start : start + piece.numel()].copy_(draws.lt_(limit).view(-1))
-    return Drawn(kept)
+        kept.keep(start, (draws < limit).view(-1))
+    return kept
+
+
+def _whole_bytes(n_bits: int) -> int:
+    """So many bits or fewer, that fill bytes; at least one byte."""
+    return max(1, n_bits // 8) * 8
 
 
 def work_type(dtype: torch.dtype) -> torch.dtype:

@@ -205,7 +205,11 @@ def _verdict(final: Final) -> str:
     if claim == GAIN:
         every = "every parent, " if len(_parents(final)) > 1 else ""
         lead = f"{against['held_out']['difference']:.3f}"
-        return f"Verdict: a real gain. The winner beats {every}{who} by {lead} {evidence}."
+        gain = f"Verdict: a real gain. The winner beats {every}{who} by {lead} {evidence}."
+        average = final["winner_against"].get("uniform")
+        if average is None or average["better"]:
+            return gain
+        return f"{gain} It does not beat the uniform merge, which needs no search."
     words = "a loss" if claim == LOSS else "no gain is shown"
     return f"Verdict: {words}. The winner {_against(who, against)} {evidence}."
 
