@@ -247,7 +247,7 @@ def test_without_items_lm_eval_is_not_imported(
     def refuse(*_: object) -> Any:
         raise AssertionError("items are looked up")
 
-    monkeypatch.setattr("evomerge_compiler.report.why.asked_items", refuse)
+    monkeypatch.setattr("evomerge_compiler.report.asked.asked_items", refuse)
     assert call("why", evolved, "002/c01", "--no-items") == 0
     assert "wrong -> right" not in capsys.readouterr().out
     assert call("why", evolved, "best") == 0
