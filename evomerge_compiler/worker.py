@@ -6,6 +6,7 @@ model's buffers between candidates. Everything here is called by name through a 
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import time
@@ -37,6 +38,7 @@ _sessions: dict[str, Session] = {}
 _mergers: dict[tuple[Path, MergeOptions], Merger] = {}
 # mergekit looks at its own limit between tensors; the worker is killed when that does not help.
 MERGE_SLACK_S = 60.0
+HASHED_APART_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -212,13 +214,27 @@ def merge_and_score(
         split: replace(found, weights=weights.tensors_sha256)
         for split, found in _scores(session, splits, plan.merge_key, race).items()
     }
-    return Scored(scores, loaded - started, time.monotonic() - loaded)
+    done = Scored(scores, loaded - started, time.monotonic() - loaded)
+    _settle()
+    return done
+
+
+def _settle() -> None:
+    """After the first candidate in a model: what was imported and loaded stays.
+
+    A collection of garbage that walks through all of it takes longer than a small merge. A model
+    that is let go undoes this: see :class:`.ResidentModel`.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 class _HashedWeights:
     """A merge whose tensors are hashed as they pass: the same hash as of its files.
 
-    The hash is computed beside the copying: it needs no interpreter.
+    Large tensors are hashed beside the copying, which needs no interpreter; for a small one the
+    change of threads costs more than its hash.
     """
 
     def __init__(self, merge: PreparedMerge) -> None:
@@ -239,6 +255,10 @@ class _HashedWeights:
         self._digest = TensorsHash()
         with ThreadPoolExecutor(1) as hasher:
             for name, tensor in self._merge.stream(into):
+                if tensor.nbytes < HASHED_APART_BYTES:
+                    add_tensor(self._digest, name, tensor)
+                    yield name, tensor
+                    continue
                 hashed = hasher.submit(add_tensor, self._digest, name, tensor)
                 yield name, tensor
                 hashed.result()  # before the next merge may use the memory again

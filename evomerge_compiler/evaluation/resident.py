@@ -7,6 +7,7 @@ tensor; that gives the same bits as a fresh load and costs the bytes only. Anyth
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Mapping
@@ -97,6 +98,10 @@ class ResidentModel:
 
         self.lm = None
         self.shell_key = ""
+        # The model's hook and lm-eval's object hold each other, and a worker that has settled
+        # would never look at them again.
+        gc.unfreeze()
+        gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -52,6 +52,7 @@ class LoadedTask:
         documents: ``(n_items,)`` items.
         hashes: ``(n_items,)`` content hashes.
         requests: Item index to its requests, in order.
+        splits: Indices of the items of each division that was asked for.
     """
 
     name: str
@@ -59,6 +60,7 @@ class LoadedTask:
     documents: list[dict[str, Any]]
     hashes: list[str]
     requests: dict[int, list[Any]] = field(default_factory=dict)
+    splits: dict[Any, list[int]] = field(default_factory=dict)
 
     @property
     def filters(self) -> list[str]:
@@ -182,7 +184,12 @@ def chosen(loaded: LoadedTask, plan: EvaluationPlan, split: Split) -> list[int]:
     Raises:
         RecipeError: There are none.
     """
-    indices = select(loaded.hashes, split, holdout=plan.holdout, salt=plan.salt, limit=plan.limit)
+    key = (split, plan.holdout, plan.salt, plan.limit)
+    if key not in loaded.splits:  # it hashes every item, and each candidate asks for it
+        loaded.splits[key] = select(
+            loaded.hashes, split, holdout=plan.holdout, salt=plan.salt, limit=plan.limit
+        )
+    indices = loaded.splits[key]
     if not indices:
         raise RecipeError(
             f"task {loaded.name!r} has no {split.replace('_', '-')} items "
