@@ -6,7 +6,9 @@ samples. After that the ``n_elite`` best each give ``n_mutants`` mutants (each a
 changes with probability ``mutation_rate`` by a normal step of ``sigma`` times its range), and the
 others form triples by rank: ranks 3, 4, 5 and so on, each triple giving one child (numbers: mean
 weighted by fitness; choices: majority, ties to the best parent). A parent that breaks a
-constraint has no weight beside one that breaks none.
+constraint has no weight beside one that breaks none. Triples that share their floats often agree
+on what one of them already is: a child or mutant that equals an earlier candidate is mutated
+until it does not.
 
 With ``recover: model`` a triple's child is the weighted average of the three models in place of
 one of their genomes: its genes are the three weights, which are the parents' shares of the fitness
@@ -35,6 +37,7 @@ from evomerge_compiler.strategies.operators import (
     propose,
     rng,
     sample_genome,
+    unlike,
 )
 from evomerge_compiler.yamlio import Scalar
 
@@ -70,6 +73,7 @@ class EliteRecovery(Search):
     ) -> None:
         super().__init__(space, population, seed, parameters)
         self.last: list[Outcome] = []
+        self.known: set[Genome] = set()
 
     def propose(self, generation: int) -> list[Proposal]:
         """The combinations of choices in generation 0, mutants and children later."""
@@ -87,7 +91,8 @@ class EliteRecovery(Search):
         if self.p.recover == "model":
             rest = different(rest)
         for start in range(0, len(rest) - PARENTS_PER_CHILD + 1, PARENTS_PER_CHILD):
-            proposals.append(self._child(rest[start : start + PARENTS_PER_CHILD]))
+            triple = rest[start : start + PARENTS_PER_CHILD]
+            proposals.append(self._child(triple, generation, len(proposals)))
         # Failures leave triples short; the population is kept whole by mutants of the best.
         while len(proposals) < self.population:
             elite = scored[len(proposals) % min(self.p.n_elite, len(scored))]
@@ -97,6 +102,7 @@ class EliteRecovery(Search):
     def learn(self, generation: int, outcomes: Sequence[Outcome]) -> None:
         """Remembers the generation: the next one is bred from it."""
         self.last = list(outcomes)
+        self.known.update(outcome.genome for outcome in outcomes)
 
     def state(self) -> Mapping[str, object]:
         """The parents by rank."""
@@ -128,14 +134,23 @@ class EliteRecovery(Search):
     def _mutant(self, parent: Outcome, generation: int, slot: int) -> Proposal:
         random = rng(self.seed, generation, slot)
         genome = mutate(self.space, parent.genome, self.p.mutation_rate, self.p.sigma, random)
+        genome = self._unlike_any(genome, random)
         return propose(genome, "mutation", "elite_recovery.mutate", (parent.id,))
 
-    def _child(self, parents: Sequence[Outcome]) -> Proposal:
+    def _child(self, parents: Sequence[Outcome], generation: int, slot: int) -> Proposal:
         ids = tuple(parent.id for parent in parents)
+        random = rng(self.seed, generation, slot)
         if self.p.recover == "model":
-            return propose(average(parents), "crossover", "elite_recovery.recover_model", ids)
-        genome = crossover(self.space, parents)
+            mixed = self._unlike_any(average(parents), random)
+            return propose(mixed, "crossover", "elite_recovery.recover_model", ids)
+        genome = self._unlike_any(crossover(self.space, parents), random)
         return propose(genome, "crossover", "elite_recovery.crossover", ids)
+
+    def _unlike_any(self, genome: Genome, random: np.random.Generator) -> Genome:
+        """The genome, or a mutant of it that is no earlier candidate."""
+        genome = unlike(genome, self.known, self.space, self.p.sigma, random)
+        self.known.add(genome)
+        return genome
 
 
 def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:

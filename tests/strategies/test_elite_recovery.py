@@ -63,6 +63,17 @@ def test_six_mutants_of_the_top_two_and_two_children_of_triples_by_rank() -> Non
     assert parents == [(1,), (1,), (1,), (3,), (3,), (3,), (5, 6, 7), (2, 4, 0)]
 
 
+def test_no_candidate_is_asked_for_twice() -> None:
+    for seed in range(20):
+        strategy = EliteRecovery(space(), 8, seed, EliteRecoveryParameters())
+        genomes = [
+            outcome.genome
+            for generation in range(6)
+            for outcome in told(strategy, generation, [0.1, 0.8, 0.3, 0.7, 0.2, 0.6, 0.5, 0.4])
+        ]
+        assert len(set(genomes)) == 6 * 8
+
+
 def test_mutation_rate_is_a_share_of_active_coordinates() -> None:
     s = GenomeSpace(
         (Gene("w", "float", per="layer_group", init=0.5),), {}, {}, ("a",), n_groups=200
