@@ -170,7 +170,7 @@ def needs(
     found = [Need("disk", "text files of the candidates", n_candidates * CANDIDATE_BYTES)]
     found += _sources(plans)
     if plans:
-        largest = max(plans, key=_result_bytes)
+        largest = max(plans, key=result_bytes)
         found += _on_disk(plans, largest, how)
         found += _memory(plans, largest, evaluation, how)
         found += [] if how.on_disk else _kept(plans, how, machine)
@@ -191,7 +191,7 @@ def _on_disk(plans: Sequence[MergePlan], largest: MergePlan, how: How) -> Iterat
         held = min(LocalSettings.stage_limit_bytes, sum(_stage_bytes(plans)))
         yield Need("disk", "stages kept for other candidates", held)
     what = "the model of each worker" if how.ahead == 1 else "models, scored and next in turn"
-    yield Need("disk", what, how.ahead * how.workers * _result_bytes(largest))
+    yield Need("disk", what, how.ahead * how.workers * result_bytes(largest))
 
 
 def _memory(
@@ -206,7 +206,7 @@ def _memory(
     yield Need("RAM", what, resident)
     if how.on_disk:
         yield Need("RAM", "mergekit's own process", workers * LIBRARIES_BYTES)
-        yield Need("RAM", "its result, until it is written", workers * _result_bytes(largest))
+        yield Need("RAM", "its result, until it is written", workers * result_bytes(largest))
         if how.merge_device == "cpu":
             scratch = max(_scratch_of_mergekit(plan) for plan in plans)
             yield Need("RAM", "its largest tensor at work", workers * scratch)
@@ -226,7 +226,7 @@ def _kept(plans: Sequence[MergePlan], how: How, machine: Machine) -> Iterator[Ne
 def _stage_bytes(plans: Sequence[MergePlan]) -> list[int]:
     """Of every stage before the last that a generation makes."""
     stages = {stage.stage_key: plan for plan in plans for stage in plan.stages[:-1]}
-    return [_result_bytes(plan) for plan in stages.values()]
+    return [result_bytes(plan) for plan in stages.values()]
 
 
 def _gpu(
@@ -285,7 +285,8 @@ def _n_elements(plan: MergePlan) -> int:
     return int(n_parameters(largest) * max(1.0, depth))
 
 
-def _result_bytes(plan: MergePlan) -> int:
+def result_bytes(plan: MergePlan) -> int:
+    """Bytes of what a plan writes."""
     return _n_elements(plan) * _itemsize(plan)
 
 
@@ -380,7 +381,7 @@ def assumed_seconds(
     Returns:
         Seconds, and what was assumed.
     """
-    plan = max(plans, key=_result_bytes)
+    plan = max(plans, key=result_bytes)
     elements, batch = _n_elements(plan), evaluation.batch_size
     scoring, merging = SPEEDS[how.device], SPEEDS[how.merge_device]
     weights = elements * _scored_itemsize(plan, evaluation, how)
@@ -393,7 +394,7 @@ def assumed_seconds(
     score_s = math.ceil(items / batch) * tokens * step_s
     merge_s = len(plan.stages) * elements / merging.merged_s
     if how.on_disk:
-        written = (len(plan.stages) + 1) * _result_bytes(plan)
+        written = (len(plan.stages) + 1) * result_bytes(plan)
         merge_s += len(plan.stages) * COMMAND_S + written / DISK_BYTES_S
     seconds = max(score_s, merge_s) if how.placement.overlaps else score_s + merge_s
     basis = (

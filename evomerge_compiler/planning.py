@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evomerge_compiler import needs, yamlio
+from evomerge_compiler.candidate import Proposal
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.compiler.merge_plan import MergePlan
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.events import CandidateDone, Event, Observer
 from evomerge_compiler.evolution import arrange
+from evomerge_compiler.executors.local import LocalSettings
+from evomerge_compiler.history import History
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.needs import How, Machine, Need
+from evomerge_compiler.plan_bounds import RaceRange, WrittenParents, race_range, written_parents
+from evomerge_compiler.racing import rival_of
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
-from evomerge_compiler.seeds import seed_proposals
+from evomerge_compiler.seeds import SEED_OPERATOR, seed_proposals
 from evomerge_compiler.strategies.factory import build
 
 log = logging.getLogger(__name__)
@@ -55,6 +60,10 @@ class Plan:
         seconds_per_candidate: With one worker.
         basis: Where that is known from.
         how: How it will be run.
+        race: What racing may save; None where candidates do not race.
+        seconds_at_first_look: Of a candidate that is dropped there; None where nothing races, and
+            where the seconds were measured, on candidates of which some may have been dropped.
+        parents: What crossings may write to disk; None where no candidates are crossed.
     """
 
     steps: tuple[Step, ...]
@@ -65,11 +74,22 @@ class Plan:
     seconds_per_candidate: float
     basis: str
     how: How
+    race: RaceRange | None = None
+    seconds_at_first_look: float | None = None
+    parents: WrittenParents | None = None
 
     @property
     def seconds(self) -> float:
-        """Expected time of all that is left."""
+        """Expected time of all that is left, if nothing is dropped."""
         return self.candidates_left * self.seconds_per_candidate / self.how.workers
+
+    @property
+    def seconds_at_least(self) -> float | None:
+        """The same if all that race are dropped at their first look; None where not known."""
+        if self.race is None or self.seconds_at_first_look is None:
+            return None
+        raced = self.race.racing * self.seconds_at_first_look
+        return (self.race.whole * self.seconds_per_candidate + raced) / self.how.workers
 
     @property
     def candidates_per_hour(self) -> float:
@@ -99,69 +119,115 @@ def plan(
     Raises:
         EvomergeError: The recipe does not compile.
     """
-    number, plans, done = _next(recipe, run_dir)
+    ahead = _next(recipe, run_dir)
     stages = run_dir / "models" / "stages"
     cache = StageCache(stages) if stages.is_dir() else None
-    steps = tuple(_steps(number, plans, done, cache))
-    left = max(0, generations - number)
-    candidates = max(0, left * len(plans) - len(done))
-    merges = [merge for merge in plans.values() if merge is not None]
+    left = max(0, generations - ahead.number)
+    waiting = len(ahead.plans) - len(ahead.done) if left else 0
+    candidates = waiting + max(0, left - 1) * (len(ahead.plans) - ahead.n_seeds)
+    merges = [merge for merge in ahead.plans.values() if merge is not None]
     # With nothing left to merge, the first merge of the recipe stands for its size.
     merges = merges or [compile_recipe(recipe)]
-    seconds, basis = _timed(run_dir) or needs.assumed_seconds(merges, evaluation, how)
+    race = race_range(recipe, evaluation, candidates, 0 if ahead.has_rival else waiting)
+    parents = written_parents(
+        recipe,
+        first=ahead.number,
+        generations=generations,
+        n_stages=len(compile_recipe(recipe).stages),
+        bytes_each=max(map(needs.result_bytes, merges)),
+    )
+    timed = _timed(run_dir)
+    seconds, basis = timed or needs.assumed_seconds(merges, evaluation, how)
+    looked = None
+    if race is not None and timed is None:
+        looked, _ = needs.assumed_seconds(merges, race.looking, how)
     return Plan(
-        steps=steps if left else (),
+        steps=tuple(_steps(ahead, cache)) if left else (),
         generations_left=left,
         candidates_left=candidates,
-        needs=tuple(needs.needs(merges, evaluation, how, machine, candidates)),
+        needs=(*needs.needs(merges, evaluation, how, machine, candidates), *_kept(parents, how)),
         machine=machine,
         seconds_per_candidate=seconds,
         basis=basis,
         how=how,
+        race=race,
+        seconds_at_first_look=looked,
+        parents=parents,
     )
 
 
-def _next(
-    recipe: Recipe, run_dir: Path
-) -> tuple[int, dict[str, MergePlan | None], dict[str, str]]:
-    """Number, slot plans and finished slots of the generation that comes next."""
+def _kept(parents: WrittenParents | None, how: How) -> list[Need]:
+    """The disk that parents take at one time."""
+    if parents is None or not parents.at_most:
+        return []
+    limit = LocalSettings.stage_limit_bytes
+    held = max(limit, how.workers * parents.per_candidate * parents.bytes_each)
+    n_bytes = min(parents.at_most * parents.bytes_each, held)
+    return [Need("disk", "candidates that others merge (models/parents)", n_bytes)]
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """The generation that comes next.
+
+    Attributes:
+        number: Its number.
+        plans: Slot to merge; None where there is an outcome.
+        done: Slot to why nothing is left to do.
+        n_seeds: How many of its slots are of hand-written recipes.
+        has_rival: Whether it has somebody to race against.
+    """
+
+    number: int
+    plans: Mapping[str, MergePlan | None]
+    done: Mapping[str, str] = field(default_factory=dict)
+    n_seeds: int = 0
+    has_rival: bool = False
+
+
+def _next(recipe: Recipe, run_dir: Path) -> _Ahead:
     if not (run_dir / "recipe.lock.yaml").is_file():
-        proposals = arrange([*build(recipe).ask(0), *seed_proposals(recipe)])
-        genomes = {f"c{i:02d}": p.genome for i, p in enumerate(proposals)}
-        return 0, {n: compile_recipe(recipe, genome=g) for n, g in genomes.items()}, {}
+        seeds = seed_proposals(recipe)
+        proposals = arrange([*build(recipe).ask(0), *seeds])
+        return _Ahead(0, _compiled(recipe, proposals), n_seeds=len(seeds))
     run = RunFolder.open(run_dir)
     recipe = recipe.in_run(run_dir)
+    assert recipe.search is not None
+    past = [run.outcomes(sealed) for sealed in run.sealed_generations()]
+    history = History(recipe.search)
+    for outcomes in past:
+        history.add(outcomes)
+    has_rival = rival_of(history) is not None
     number = run.open_generation()
-    if number is not None:
-        stored = run.candidates(number)
-        done = {c.id.slot_name: "has its outcome" for c in stored if c.done}
-        plans = {
-            c.id.slot_name: compile_recipe(recipe, genome=c.genome) if not c.done else None
-            for c in stored
-        }
-        return number, plans, done
-    strategy = build(recipe)
-    sealed = run.sealed_generations()
-    for past in sealed:
-        strategy.ask(past)
-        strategy.tell(past, run.outcomes(past))
-    proposals = arrange(strategy.ask(len(sealed)))
-    genomes = {f"c{i:02d}": p.genome for i, p in enumerate(proposals)}
-    return len(sealed), {n: compile_recipe(recipe, genome=g) for n, g in genomes.items()}, {}
+    if number is None:
+        strategy = build(recipe)
+        for sealed, outcomes in enumerate(past):
+            strategy.ask(sealed)
+            strategy.tell(sealed, outcomes)
+        proposals = arrange(strategy.ask(len(past)))
+        return _Ahead(len(past), _compiled(recipe, proposals), has_rival=has_rival)
+    stored = run.candidates(number)
+    done = {c.id.slot_name: "has its outcome" for c in stored if c.done}
+    plans = {
+        c.id.slot_name: compile_recipe(recipe, genome=c.genome) if not c.done else None
+        for c in stored
+    }
+    n_seeds = sum(c.lineage.operator == SEED_OPERATOR for c in stored)
+    return _Ahead(number, plans, done, n_seeds, has_rival)
 
 
-def _steps(
-    number: int,
-    plans: Mapping[str, MergePlan | None],
-    done: Mapping[str, str],
-    cache: StageCache | None,
-) -> list[Step]:
+def _compiled(recipe: Recipe, proposals: Sequence[Proposal]) -> dict[str, MergePlan | None]:
+    genomes = {f"c{slot:02d}": proposal.genome for slot, proposal in enumerate(proposals)}
+    return {name: compile_recipe(recipe, genome=genome) for name, genome in genomes.items()}
+
+
+def _steps(ahead: _Ahead, cache: StageCache | None) -> list[Step]:
     steps: list[Step] = []
     made: dict[str, str] = {}
-    for slot, merge in plans.items():
-        name = f"{number:03d}/{slot}"
-        if slot in done or merge is None:
-            steps.append(Step(name, "all", done.get(slot, "has its outcome"), runs=False))
+    for slot, merge in ahead.plans.items():
+        name = f"{ahead.number:03d}/{slot}"
+        if merge is None:
+            steps.append(Step(name, "all", ahead.done[slot], runs=False))
             continue
         if merge.merge_key in made:
             reason = f"equals {made[merge.merge_key]}"

@@ -42,9 +42,7 @@ def race_of(recipe: Recipe, history: History) -> Race | None:
     """
     assert recipe.evaluation is not None and recipe.search is not None
     spec = recipe.evaluation.racing
-    found = [o.scores for o in history.leaders if o.scores is not None]
-    # What was told from outside was asked who knows what.
-    rival = next((scores for scores in found if scores.eval_key in history.answers), None)
+    rival = rival_of(history)
     if spec is None or rival is None:
         return None
     answers = list(history.answers.values())
@@ -63,6 +61,13 @@ def race_of(recipe: Recipe, history: History) -> Race | None:
     objective = recipe.search.objectives[0]
     shares = fit.weights(recipe.evaluation) if objective == fit.MEAN else {objective: 1.0}
     return Race(rival, tracks, tuple(spec.rungs), shares, spec.alpha)
+
+
+def rival_of(history: History) -> Scores | None:
+    """Whom the next generation races against: the best that was asked everything, if any."""
+    found = [o.scores for o in history.leaders if o.scores is not None]
+    # What was told from outside was asked who knows what.
+    return next((scores for scores in found if scores.eval_key in history.answers), None)
 
 
 def _unfit(scores: Scores, domain: str) -> str:

@@ -21,6 +21,7 @@ from evomerge_compiler.cli.common import (
 if TYPE_CHECKING:
     from evomerge_compiler.launch import Options
     from evomerge_compiler.needs import How, Machine, Resource
+    from evomerge_compiler.plan_bounds import RaceRange, WrittenParents
     from evomerge_compiler.planning import Plan
 
 
@@ -146,7 +147,23 @@ def _plain(plan: Plan) -> dict[str, object]:
         "seconds_per_candidate": plan.seconds_per_candidate,
         "candidates_per_hour": plan.candidates_per_hour,
         "seconds": plan.seconds,
+        "seconds_at_least": plan.seconds_at_least,
         "basis": plan.basis,
+        "racing": _plain_race(plan.race),
+        "parents": None if plan.parents is None else vars(plan.parents),
+    }
+
+
+def _plain_race(race: RaceRange | None) -> dict[str, int] | None:
+    if race is None:
+        return None
+    return {
+        "candidates": race.racing,
+        "asked_everything": race.whole,
+        "first_look": race.rung,
+        "items_at_most": race.at_most,
+        "items_at_least": race.at_least,
+        "audit_items": race.audit_items,
     }
 
 
@@ -160,6 +177,8 @@ def _summary(plan: Plan) -> Iterator[str]:
     yield (
         f"to come: {plan.generations_left} generations, at most {plan.candidates_left} candidates"
     )
+    yield from _race_lines(plan.race)
+    yield from _parent_lines(plan.parents)
     yield ""
     yield table(("", "needed by", ""), [(n.resource, n.what, size(n.n_bytes)) for n in plan.needs])
     yield ""
@@ -174,13 +193,50 @@ def _summary(plan: Plan) -> Iterator[str]:
     workers = "one worker" if n == 1 else f"{n} workers"
     if plan.how.placement.gpus and n > 1:
         workers += f" on {plan.how.n_gpus} GPU{'s' if plan.how.n_gpus > 1 else ''}"
+    least = plan.seconds_at_least
+    dropped = "" if least is None else f" if nothing is dropped, {hours(least)} if all are"
     yield (
-        f"expected time with {workers}: {hours(plan.seconds)}, "
+        f"expected time with {workers}: {hours(plan.seconds)}{dropped}, "
         f"{plan.candidates_per_hour:.1f} candidates an hour"
     )
     yield f"  {plan.basis}"
     if plan.how.placement.overlaps:
         yield "  the CPU merges the next candidates while the GPU scores"
+
+
+def _race_lines(race: RaceRange | None) -> Iterator[str]:
+    """Between what racing asks at least and at most."""
+    if race is None:
+        return
+    if not race.saves:
+        yield f"racing: it saves nothing, for no task has more than {race.rung} items"
+        return
+    whole = f"; the {race.whole} before them calibrate and are asked everything"
+    yield f"racing: {race.racing} candidates race{whole if race.whole else ''}"
+    yield f"  nothing dropped: {race.at_most:,} items"
+    yield (
+        f"  all that race dropped at their first look, after {race.rung} items a task: "
+        f"{race.at_least:,} items ({race.at_least / race.at_most:.0%})"
+    )
+    if race.audited:
+        yield f"  the audit at the end asks dropped ones at most {race.audit_items:,} items more"
+
+
+def _parent_lines(parents: WrittenParents | None) -> Iterator[str]:
+    """How many candidates crossings may write to disk, and from when on."""
+    if parents is None:
+        return
+    if parents.max_stages is None:
+        yield "crossings: no parent is written to disk, for max_stages is null"
+    elif not parents.at_most:
+        most = parents.max_stages
+        yield f"crossings: no parent is written to disk, for no chain has over {most} merges"
+    else:
+        yield (
+            f"crossings: at most {parents.at_most} parents of {size(parents.bytes_each)} each are "
+            f"written to models/parents, from generation {parents.since:03d} on, where chains may "
+            f"have over {parents.max_stages} merges"
+        )
 
 
 def size(n_bytes: int) -> str:

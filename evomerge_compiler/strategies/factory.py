@@ -48,7 +48,7 @@ def build(recipe: Recipe) -> Strategy:
     problems += _crossover_problems(recipe, parameters)
     if problems:
         raise ErrorList(problems)
-    n_children = _n_children(search)
+    n_children = n_crossings(search)
 
     def make(index: int, space: GenomeSpace, seed: int) -> Strategy:
         try:
@@ -68,9 +68,14 @@ def build(recipe: Recipe) -> Strategy:
     return _with_crossover(recipe, phases, n_children)
 
 
-def _n_children(search: SearchSpec) -> int:
-    """Slots of a generation that crossovers of models have."""
+def n_crossings(search: SearchSpec) -> int:
+    """Slots of a generation after the first that crossovers of models have."""
     return round(search.model_crossover.share * search.population)
+
+
+def recovers_models(search: SearchSpec) -> bool:
+    """Whether the strategy itself averages models (``recover: model``)."""
+    return search.parameters.get("recover") == "model"
 
 
 def _with_crossover(recipe: Recipe, strategy: Strategy, n_children: int) -> Strategy:
@@ -86,7 +91,7 @@ def _crossover_problems(recipe: Recipe, parameters: Sequence[Parameters]) -> lis
     search = recipe.search
     assert search is not None
     problems = []
-    share, n_children = search.model_crossover.share, _n_children(search)
+    share, n_children = search.model_crossover.share, n_crossings(search)
     if share and not 0 < n_children < search.population:
         message = f"a share of {share:g} is {n_children} of {search.population} candidates"
         hint = "leave at least one to the crossover and one to the strategy"
