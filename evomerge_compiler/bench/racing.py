@@ -41,7 +41,8 @@ from evomerge_compiler.process_pool import WorkerPool
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.run_folder.setup import RunSetup
 
-LIMIT, GENERATIONS, SEEDS = 200, 4, 10
+# The first generation is asked everything. The default plateau lets no search end before this one.
+LIMIT, GENERATIONS, SEEDS = 200, 6, 10
 UNIT = "held-out score"
 FULL = "every item"
 MAX_LOSS = 0.02
