@@ -1,7 +1,8 @@
 """The models that a search is measured against: parents, base and uniform merge, and their scores.
 
 They are scored when something needs them, on search items before generation 0 where a constraint
-is relative to them, on all items at the end, and kept in the run folder's ``baselines/``.
+is relative to them, on all items at the end, and kept in the run folder's ``baselines/``. There
+stand candidates too, with what they score on items that the search did not ask.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
-from evomerge_compiler.candidate import Scores
+from evomerge_compiler.candidate import CandidateId, Outcome, Scores
 from evomerge_compiler.compiler import MergePlan, compile_recipe, gather
 from evomerge_compiler.compiler.model_headers import anywhere
 from evomerge_compiler.errors import MissingPrerequisite
@@ -33,6 +34,31 @@ class Contender:
 
     name: str
     job: Job
+
+
+def name_of(id: CandidateId) -> str:
+    """A candidate's name below ``baselines/``; no alias of a model starts with a digit."""
+    return str(id).replace("/", "-")
+
+
+def places(contenders: Sequence[Contender]) -> set[tuple[str, str]]:
+    """Name and split of all scores that contenders come to."""
+    return {(contender.name, split) for contender in contenders for split in contender.job.splits}
+
+
+def candidate(
+    recipe: Recipe, outcome: Outcome, splits: tuple[Split, ...], name: str = ""
+) -> Contender:
+    """A candidate of the run, to be scored on further items.
+
+    Args:
+        recipe: The experiment, in its run.
+        outcome: The candidate.
+        splits: The items.
+        name: Below ``baselines/``; the candidate's own by default.
+    """
+    plan, name = compile_recipe(recipe, genome=outcome.genome), name or name_of(outcome.id)
+    return Contender(name, Job(name, plan=plan, splits=splits, genome=outcome.genome))
 
 
 def models(recipe: Recipe, splits: tuple[Split, ...] = SPLITS) -> list[Contender]:
@@ -107,16 +133,24 @@ def score(
     return {name: splits for name, splits in found.items() if name not in failed}, failed
 
 
-def search_scores(recipe: Recipe, folder: RunFolder, executor: Executor) -> dict[str, Scores]:
+def search_scores(
+    recipe: Recipe, folder: RunFolder, executor: Executor, split: Split = "search"
+) -> dict[str, Scores]:
     """What base and parents score on search items, by alias: bounds are relative to it.
+
+    Args:
+        recipe: The experiment.
+        folder: Keeps the scores.
+        executor: Scores models.
+        split: ``search``, or ``full_search`` for all search items.
 
     Raises:
         MissingPrerequisite: One of them cannot be scored.
     """
-    scores, failed = score(folder, executor, models(recipe, ("search",)))
+    scores, failed = score(folder, executor, models(recipe, (split,)))
     for name, why in failed.items():
         raise MissingPrerequisite(
             f"a constraint is relative to {name}, which could not be scored: {why}",
             hint="write the bound as a number",
         )
-    return {name: splits["search"] for name, splits in scores.items()}
+    return {name: splits[split] for name, splits in scores.items()}

@@ -1,13 +1,14 @@
 """What a run comes to: its finalists against parents, base and uniform merge on new items.
 
-Fitness only ever sees the search split. At the end the finalists, the best few that search items
+Fitness only ever sees the search split. Where the search asked few of its items, the best are
+asked all of them first (:mod:`.shortlist`). Then the finalists, the best few that search items
 cannot tell apart, are tested on the held-out split, and the one that is best over both splits
 wins. It is compared there with every parent, the base, the uniform merge and, on request, the
 best of as many random candidates. Choosing a finalist by the items that then judge it would favour
 it, so all comparisons of all finalists are corrected as one family (Holm 1979), which holds
 whichever of them is reported afterwards; and the intervals are widened to 1 - 0.05 / finalists
-(Benjamini and Yekutieli, JASA 100, 2005: one interval reported out of several). What the search's
-own best loses from search to held-out items is the optimism; it is always shown.
+(Benjamini and Yekutieli, JASA 100, 2005: one interval reported out of several). What the best on
+search items loses from these to held-out ones is the optimism; it is always shown.
 
 The claim: a gain is claimed when the winner beats every parent, each comparison being
 significant. As all must hold, which parent is called the best makes no difference (Berger,
@@ -18,14 +19,13 @@ better in one and worse in none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from evomerge_compiler import baselines, guards, racing
+from evomerge_compiler import baselines, guards, racing, shortlist
 from evomerge_compiler import fitness as fit
-from evomerge_compiler.baselines import SPLITS, Contender, uniform_plan
-from evomerge_compiler.candidate import CandidateId, Outcome, Scores
-from evomerge_compiler.compiler import compile_recipe
+from evomerge_compiler.baselines import SPLITS, Contender, name_of, uniform_plan
+from evomerge_compiler.candidate import Outcome, Scores
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evaluation.statistics import PairedDifference, compare, holm
@@ -34,11 +34,15 @@ from evomerge_compiler.executors.base import Executor, Job, Split
 from evomerge_compiler.history import Ending
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
+from evomerge_compiler.shortlist import FULL, Shortlist
 
 UNIFORM, WINNER, CONTROL = "uniform", "winner", "control"
 LEVEL = 0.05
 GAIN, LOSS, TRADE_OFF = "gain", "loss", "trade-off"
 NO_DIFFERENCE, NOTHING = "not distinguishable", "nothing to compare"
+
+# In the order of files and tables.
+_ALL_SPLITS: tuple[Split, ...] = ("search", FULL, "held_out")
 
 BothSplits = Mapping[Split, Scores]
 
@@ -64,7 +68,7 @@ def conclude(
     control: Control | None = None,
     evaluation: EvaluationPlan | None = None,
 ) -> dict[str, object]:
-    """Scores the contenders on both splits, compares them, and writes ``final.yaml``.
+    """Asks the shortlist, scores the contenders, compares them, and writes ``final.yaml``.
 
     Scores that an earlier call committed are used again. ``best.yaml`` names the winner then.
 
@@ -84,25 +88,32 @@ def conclude(
         EvomergeError: A source model cannot be scored at all.
     """
     recipe = recipe.in_run(folder.root)
-    contenders, failed = _contenders(recipe, ending, control)
+    short = shortlist.ask(recipe, folder, executor, ending)
+    decided, kept = (short.ending, short.places) if short else (ending, frozenset())
+    contenders, failed = _contenders(recipe, decided, control)
     every = [*contenders, *racing.audited(recipe, ending)]
-    folder.keep_baselines({contender.name for contender in every})
+    folder.keep_baselines(kept | baselines.places(every))
     held, not_scored = baselines.score(folder, executor, every)
-    table = _Table(recipe, ending, control, held)
+    table = _Table(recipe, decided, control, held, short)
     final = table.final()
-    if failed | not_scored:
-        final["not_scored"] = failed | not_scored
+    failed |= not_scored | dict(short.failed if short else {})
+    if failed:
+        final["not_scored"] = failed
     scored = [c for c in contenders if c.name in held]
     if recipe.evaluation is not None and recipe.evaluation.racing is not None:
         final["racing"] = racing.findings(recipe, ending, held)
     shared = None
     if evaluation is not None:
         before = (folder.final() or {}).get("guards", {}).get("overlap")
-        shared = guards.overlap(evaluation, before)
-    final["guards"] = _guards(recipe, table, scored, shared)
+        # A shortlist was chosen by items beyond the limit.
+        shared = guards.overlap(replace(evaluation, limit=None) if short else evaluation, before)
+    held_out = {name: splits["held_out"] for name, splits in table.models.items()}
+    final["guards"] = guards.findings(recipe, held_out, scored, shared)
     folder.write_final(final)
     if table.winner is not None:
         folder.write_best(table.winner)
+        if decided.front:
+            folder.write_front(table.search.objectives, decided.front, table.winner)
     return final
 
 
@@ -123,7 +134,7 @@ def _contenders(
     if control is not None and control.best is not None:
         out.append(_held_out(recipe, CONTROL, control.best))
     tested = {o.id: o for o in (*ending.finalists, *ending.spread)}
-    out += [_held_out(recipe, _name(id), outcome) for id, outcome in tested.items()]
+    out += [_held_out(recipe, name_of(id), outcome) for id, outcome in tested.items()]
     return out, without
 
 
@@ -132,31 +143,8 @@ def _held_out(recipe: Recipe, name: str, outcome: Outcome) -> Contender:
 
     What was told from outside is scored on those too: it compares with nothing measured here.
     """
-    plan = compile_recipe(recipe, genome=outcome.genome)
     told = outcome.scores is not None and outcome.scores.told
-    splits: tuple[Split, ...] = SPLITS if told else ("held_out",)
-    return Contender(name, Job(name, plan=plan, splits=splits, genome=outcome.genome))
-
-
-def _name(id: CandidateId) -> str:
-    """A finalist's name below ``baselines/``; no alias of a model starts with a digit."""
-    return str(id).replace("/", "-")
-
-
-def _guards(
-    recipe: Recipe,
-    table: _Table,
-    contenders: Sequence[Contender],
-    shared: Mapping[str, object] | None,
-) -> dict[str, object]:
-    found = {name: guards.answers(splits["held_out"]) for name, splits in table.models.items()}
-    templates = guards.chat_templates(recipe, contenders)
-    return {
-        "answers": {name: row for name, row in found.items() if row is not None},
-        "chat_template": templates,
-        **({} if shared is None else {"overlap": dict(shared)}),
-        "warnings": guards.warnings(found, templates, shared),
-    }
+    return baselines.candidate(recipe, outcome, SPLITS if told else ("held_out",), name)
 
 
 # --------------------------------------------------------------------------------------
@@ -167,9 +155,10 @@ class _Table:
 
     Args:
         recipe: The experiment.
-        ending: What the search came to.
+        ending: What the search came to, and the shortlist made of it.
         control: The control arm, if there is one.
         scored: Name to the scores of each contender.
+        short: The shortlist, if there is one.
     """
 
     def __init__(
@@ -178,25 +167,22 @@ class _Table:
         ending: Ending,
         control: Control | None,
         scored: Mapping[str, BothSplits],
+        short: Shortlist | None,
     ) -> None:
         assert recipe.evaluation is not None and recipe.search is not None
         self.recipe, self.search, self.ending = recipe, recipe.search, ending
-        self.control = control
+        self.control, self.short = control, short
         self.shares = fit.weights(recipe.evaluation)
         self.objective = self.search.objectives[0]
         names = [*recipe.all_models, UNIFORM]
         self.models: dict[str, BothSplits] = {n: s for n, s in scored.items() if n in names}
         if control is not None and control.best is not None and CONTROL in scored:
-            self.models[CONTROL] = _both(control.best, scored[CONTROL])
-        self.finalists = [
-            (o, _both(o, scored[_name(o.id)])) for o in ending.finalists if _name(o.id) in scored
-        ]
+            self.models[CONTROL] = _splits(control.best, scored[CONTROL], None)
+        self.finalists = self._tested(ending.finalists, scored)
         self.others = list(self.models)
         # What is measured on held-out items, besides the knee, which is a finalist.
         self.spread: dict[str, BothSplits] = {
-            str(o.id): _both(o, scored[_name(o.id)])
-            for o in ending.spread
-            if _name(o.id) in scored
+            str(o.id): splits for o, splits in self._tested(ending.spread, scored)
         }
         self.winner = self._choose()
         for outcome, splits in self.finalists:
@@ -207,6 +193,16 @@ class _Table:
             parents, key=lambda n: self._value(self.models[n]["held_out"]), default=None
         )
 
+    def _tested(
+        self, outcomes: Sequence[Outcome], scored: Mapping[str, BothSplits]
+    ) -> list[tuple[Outcome, BothSplits]]:
+        """Those that could be scored on held-out items, with all that is known of them."""
+        return [
+            (o, _splits(o, scored[name_of(o.id)], self.short))
+            for o in outcomes
+            if name_of(o.id) in scored
+        ]
+
     def _value(self, scores: Scores) -> float:
         return fit.fitness(scores, self.shares, [self.objective]).value
 
@@ -214,9 +210,10 @@ class _Table:
         """The finalist that is best over all its items; of equal ones the search's favourite."""
 
         def pooled(splits: BothSplits) -> float:
-            sizes = {split: sum(s.n for s in splits[split].domains.values()) for split in SPLITS}
-            total = sum(sizes[split] * self._value(splits[split]) for split in SPLITS)
-            return total / sum(sizes.values())
+            both = [splits.get(FULL, splits["search"]), splits["held_out"]]
+            sizes = [sum(score.n for score in scores.domains.values()) for scores in both]
+            total = sum(n * self._value(scores) for n, scores in zip(sizes, both, strict=True))
+            return total / sum(sizes)
 
         best = max(self.finalists, key=lambda finalist: pooled(finalist[1]), default=None)
         return self.ending.best if best is None else best[0]
@@ -224,24 +221,27 @@ class _Table:
     def final(self) -> dict[str, object]:
         """What ``final.yaml`` holds."""
         ending = self.ending
+        searched = self.short.searched if self.short else ending
         out: dict[str, object] = {
             "reason": ending.reason,
             "winner": str(self.winner.id) if self.winner else None,
-            "search_best": str(ending.best.id) if ending.best else None,
+            "search_best": str(searched.best.id) if searched.best else None,
             "candidates": ending.n_candidates,
             "failed": dict(ending.failures),
             "infeasible": ending.n_infeasible,
             "objectives": list(self.search.objectives),
             "best_parent": self.best_parent,
             "models": {
-                name: {split: self._row(splits[split]) for split in SPLITS}
+                name: {split: self._row(splits[split]) for split in _ALL_SPLITS if split in splits}
                 for name, splits in self.models.items()
             },
             "finalists": [
-                {"id": str(o.id)} | {split: self._value(splits[split]) for split in SPLITS}
+                {"id": str(o.id)} | {s: self._value(splits[s]) for s in _ALL_SPLITS if s in splits}
                 for o, splits in self.finalists
             ],
         }
+        if self.short is not None:
+            out["shortlist"] = self.short.plain()
         transfer = transfer_table({**self.models, **self.spread}, self.recipe.models)
         if transfer:
             out["transfer"] = transfer
@@ -275,15 +275,21 @@ class _Table:
         assert outcome.fitness is not None
         values = zip(self.search.objectives, outcome.fitness.objectives, strict=True)
         point = {"id": str(outcome.id), "knee": outcome is self.ending.best, **dict(values)}
+        full = self.short.scores(outcome.id) if self.short else None
+        if full is not None:
+            point[FULL] = self._objectives(full)
         measured = self.models.get(WINNER) if outcome is self.winner else None
         splits = measured or self.spread.get(str(outcome.id))
         if splits is not None:
-            held = fit.fitness(splits["held_out"], self.shares, self.search.objectives)
-            point["held_out"] = dict(zip(self.search.objectives, held.objectives, strict=True))
+            point["held_out"] = self._objectives(splits["held_out"])
         return point
 
+    def _objectives(self, scores: Scores) -> dict[str, float]:
+        found = fit.fitness(scores, self.shares, self.search.objectives)
+        return dict(zip(self.search.objectives, found.objectives, strict=True))
+
     def _constraints(self) -> list[dict[str, object]]:
-        """Each constraint with its bound and the winner's score, on both splits."""
+        """Each constraint with its bound and the winner's score, on every split."""
         rows: list[dict[str, object]] = [
             {"domain": spec.domain, "at_least": str(spec.at_least)}
             for spec in self.search.constraints
@@ -298,6 +304,10 @@ class _Table:
             for row, bound in zip(rows, found, strict=True):
                 value = scores[WINNER].domains[bound.domain].value
                 row[split] = {"bound": bound.at_least, "value": value}
+        full = self.models[WINNER].get(FULL)
+        if self.short is not None and full is not None:
+            for row, bound in zip(rows, self.short.constraints, strict=True):
+                row[FULL] = {"bound": bound.at_least, "value": full.domains[bound.domain].value}
         return rows
 
     # -- comparisons ------------------------------------------------------------------------
@@ -382,7 +392,7 @@ class _Table:
         return TRADE_OFF if any(worse) else NO_DIFFERENCE
 
     def _optimism(self) -> dict[str, object]:
-        """How much better the search's own best looked on the items that chose it.
+        """How much better the best on search items looked on the items that chose it.
 
         The winner's is no measure of it: held-out items had a say in choosing that one. The two
         splits may be unequally hard, so a parent's own gap is shown beside it.
@@ -397,12 +407,19 @@ class _Table:
 
     def _gap(self, splits: BothSplits) -> dict[str, float]:
         search, held = (self._value(splits[split]) for split in SPLITS)
-        return {"search": search, "held_out": held, "gap": search - held}
+        out = {"search": search, "held_out": held, "gap": search - held}
+        if FULL not in splits:
+            return out
+        full = self._value(splits[FULL])
+        return out | {FULL: full, "full_gap": full - held}
 
 
-def _both(outcome: Outcome, scored: BothSplits) -> dict[Split, Scores]:
+def _splits(outcome: Outcome, scored: BothSplits, short: Shortlist | None) -> dict[Split, Scores]:
+    """All that is known of a candidate."""
     assert outcome.scores is not None
-    return {"search": scored.get("search", outcome.scores), "held_out": scored["held_out"]}
+    out: dict[Split, Scores] = {"search": scored.get("search", outcome.scores)}
+    full = short.scores(outcome.id) if short else None
+    return out | ({} if full is None else {FULL: full}) | {"held_out": scored["held_out"]}
 
 
 def _flips(winner: Scores, other: Scores) -> tuple[int, int]:

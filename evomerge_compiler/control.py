@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from evomerge_compiler import baselines, shortlist, yamlio
+from evomerge_compiler import fitness as fit
 from evomerge_compiler import recipe as recipes
-from evomerge_compiler import yamlio
 from evomerge_compiler.conclusion import Control
 from evomerge_compiler.evolution import Evolution
 from evomerge_compiler.executors.base import Executor
@@ -40,7 +41,13 @@ def run_control(recipe: Recipe, folder: RunFolder, executor: Executor, ending: E
     control = RunFolder.open(folder.root / CONTROL, create_from=setup)
     with control.hold():
         found = Evolution(made, control, executor).run(made.search.generations)
-    return Control(found.best, found.n_candidates)
+        # The search's own best comes of a shortlist: so does that of the guesses.
+        short = shortlist.ask(made.in_run(control.root), control, executor, found)
+        kept = set(short.places) if short else set()
+        if fit.needs_models(made.search.constraints):
+            kept |= baselines.places(baselines.models(made, ("search",)))
+        control.keep_baselines(kept)
+    return Control(short.ending.best if short else found.best, found.n_candidates)
 
 
 def control_recipe(recipe: Recipe, n_candidates: int) -> Recipe:
@@ -48,7 +55,7 @@ def control_recipe(recipe: Recipe, n_candidates: int) -> Recipe:
     assert recipe.search is not None
     data = recipe.document.data
     assert isinstance(data, Mapping)
-    kept = ("objectives", "constraints", "max_failed_share")
+    kept = ("objectives", "constraints", "max_failed_share", "shortlist")
     search = {key: data["search"][key] for key in kept if key in data.get("search", {})}
     search |= {
         "strategy": "random",

@@ -109,10 +109,12 @@ class Concluding:
     Attributes:
         models: How many models of its own the recipe has.
         front: How many candidates of a front besides the winner.
+        shortlist: How many candidates are asked all search items before that.
     """
 
     models: int
     front: int = 0
+    shortlist: int = 0
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,30 @@ MAX_SHARE = 0.02
 CUT = "l"
 
 
+def findings(
+    recipe: Recipe,
+    held_out: Mapping[str, Scores],
+    contenders: Sequence[Contender],
+    shared: Mapping[str, object] | None,
+) -> dict[str, object]:
+    """All that was looked at, as ``final.yaml`` holds it.
+
+    Args:
+        recipe: The experiment.
+        held_out: Model to its scores on held-out items.
+        contenders: Those that are compared.
+        shared: What :func:`overlap` says, where there are tasks to look at.
+    """
+    found = {name: answers(scores) for name, scores in held_out.items()}
+    templates = chat_templates(recipe, contenders)
+    return {
+        "answers": {name: row for name, row in found.items() if row is not None},
+        "chat_template": templates,
+        **({} if shared is None else {"overlap": dict(shared)}),
+        "warnings": warnings(found, templates, shared),
+    }
+
+
 def answers(scores: Scores) -> dict[str, float] | None:
     """How the answers of a model ended.
 

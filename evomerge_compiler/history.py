@@ -42,6 +42,7 @@ class Ending:
         dropped: Those that a race ended, equal merges once; their fitness is an estimate.
         items: What was asked.
         spread: Of the front, those that are measured on held-out items beside the knee.
+        shortlist: Those that may be asked all search items, best first; of a front the knee first.
     """
 
     reason: str
@@ -55,6 +56,7 @@ class Ending:
     dropped: tuple[Outcome, ...] = ()
     items: ItemCount = ItemCount()
     spread: tuple[Outcome, ...] = ()
+    shortlist: tuple[Outcome, ...] = ()
 
 
 @dataclass
@@ -139,30 +141,28 @@ class History:
         for outcome in sorted(outcomes, key=merit):
             assert outcome.scores is not None
             best.setdefault(outcome.scores.eval_key, outcome)
-        return list(best.values())[: self.search.finalists]
+        return list(best.values())[: max(self.search.finalists, self.search.shortlist)]
 
     def finalists(self) -> list[Outcome]:
-        """The best few that are within a standard error of the best: the search cannot tell them
-        apart. A knee has no rivals: what is better in one objective is worse in another.
+        """The best few that the search cannot tell apart. A knee has no rivals: what is better in
+        one objective is worse in another.
         """
         if self.best is None or self.front:
             return [] if self.best is None else [self.best]
-        assert self.best.fitness is not None
-        least = self.best.fitness.value - (self.best.fitness.stderr or 0.0)
-        return [
-            o for o in self.leaders if o is self.best or (o.fitness and o.fitness.value >= least)
-        ]
+        return tied(self.leaders, self.search.finalists)
 
     def spread(self) -> list[Outcome]:
-        """Of the front as many as there may be finalists, the knee not counted: its two ends, and
-        what lies between them in even steps. A front is the best of many in each of its points,
-        so each looks better on search items than it is.
-        """
-        rest = [outcome for outcome in self.front if outcome is not self.best]
-        room = min(self.search.finalists - 1, len(rest))
-        if room <= 1:
-            return rest[:room]
-        return [rest[round(step * (len(rest) - 1) / (room - 1))] for step in range(room)]
+        """Of the front as many as there may be finalists, the knee not counted."""
+        return [] if self.best is None else spread_of(self.front, self.best, self.search.finalists)
+
+    def shortlist(self) -> list[Outcome]:
+        """The best few; of several objectives the knee and what the front spreads over."""
+        n = self.search.shortlist
+        if n == 0 or self.best is None:
+            return []
+        return (
+            [self.best, *spread_of(self.front, self.best, n)] if self.front else self.leaders[:n]
+        )
 
     def on_plateau(self) -> bool:
         """Whether no objective gained enough of late; of several phases only the last counts."""
@@ -189,7 +189,33 @@ class History:
             dropped=tuple(self.dropped.values()),
             items=self.items,
             spread=tuple(self.spread()),
+            shortlist=tuple(self.shortlist()),
         )
+
+
+def tied(best_first: Sequence[Outcome], n: int) -> list[Outcome]:
+    """At most ``n`` of the best that cannot be told from the first: within its standard error."""
+    first = best_first[0].fitness
+    assert first is not None
+    least = first.value - (first.stderr or 0.0)
+    return [
+        outcome
+        for outcome in best_first[:n]
+        if outcome.fitness is not None and outcome.fitness.value >= least
+    ]
+
+
+def spread_of(front: Sequence[Outcome], knee: Outcome, n: int) -> list[Outcome]:
+    """At most ``n - 1`` of a front beside its knee: the two ends, and even steps between them.
+
+    A front is the best of many in each of its points, so each looks better on search items than
+    it is.
+    """
+    rest = [outcome for outcome in front if outcome is not knee]
+    room = min(n - 1, len(rest))
+    if room <= 1:
+        return rest[:room]
+    return [rest[round(step * (len(rest) - 1) / (room - 1))] for step in range(room)]
 
 
 def on_plateau(best_so_far: Sequence[float | None], patience: int, threshold: float) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
+from evomerge_compiler import shortlist
 from evomerge_compiler.compiler import World, check_dead_genes, gather
 from evomerge_compiler.conclusion import conclude
 from evomerge_compiler.control import run_control
@@ -185,7 +186,8 @@ def search(
         if recipe.search.control:
             tell(ControlStarted(ending.n_candidates))
             control = run_control(recipe, folder, executor, ending)
-        tell(Concluding(len(recipe.all_models), len(ending.spread)))
+        asked = shortlist.contenders(recipe.in_run(folder.root), executor, ending)
+        tell(Concluding(len(recipe.all_models), len(ending.spread), len(asked)))
         final = conclude(recipe, folder, executor, ending, control, evaluation)
     tell(Finished(ending.reason, best_id(ending), final or {}))
     return Result(folder, ending, final)

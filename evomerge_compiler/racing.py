@@ -15,12 +15,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from evomerge_compiler import fitness as fit
-from evomerge_compiler.baselines import Contender
+from evomerge_compiler.baselines import Contender, candidate
 from evomerge_compiler.candidate import Outcome, Scores
-from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.evaluation.irt import calibrate
 from evomerge_compiler.evaluation.race import MIN_ITEMS, Race, track
-from evomerge_compiler.executors.base import Job, Split
+from evomerge_compiler.executors.base import Split
 from evomerge_compiler.history import Ending, History
 from evomerge_compiler.recipe import Recipe
 
@@ -91,17 +90,12 @@ def audited(recipe: Recipe, ending: Ending) -> list[Contender]:
     spec = recipe.evaluation.racing
     if spec is None:
         return []
-    splits: tuple[Split, ...] = ("search",)
 
     def draw(outcome: Outcome) -> str:
         return hashlib.sha256(f"audit\n{recipe.seed}\n{outcome.id}".encode()).hexdigest()
 
-    out = []
-    for outcome in sorted(ending.dropped, key=draw)[: spec.audit]:
-        name = str(outcome.id).replace("/", "-")
-        plan = compile_recipe(recipe, genome=outcome.genome)
-        out.append(Contender(name, Job(name, plan=plan, splits=splits, genome=outcome.genome)))
-    return out
+    drawn = sorted(ending.dropped, key=draw)[: spec.audit]
+    return [candidate(recipe, outcome, ("search",)) for outcome in drawn]
 
 
 def findings(

@@ -246,6 +246,13 @@ class SearchSpec(Strict):
         description="candidates within a standard error of the best that are tested on held-out "
         "items; 1 tests the best alone",
     )
+    shortlist: int = Field(
+        8,
+        ge=0,
+        le=100,
+        description="candidates that are asked all search items when the search has ended, where "
+        "evaluation.limit left some unasked; finalists are chosen among them; 0 is off",
+    )
     control: bool = Field(
         False, description="true: as many random candidates are searched, and compared at the end"
     )

@@ -60,10 +60,10 @@ _WITH_TASKS = (
 @click.option("--gen_kwargs", metavar="K=V,...", help="With --tasks, e.g. max_gen_toks=1024.")
 @click.option(
     "--split",
-    type=click.Choice(["search", "held_out", "all"]),
+    type=click.Choice(["search", "full_search", "held_out", "all"]),
     default="all",
     show_default=True,
-    help="Which items.",
+    help="Which items; full_search: those of the search whatever the limit.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
 @click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")

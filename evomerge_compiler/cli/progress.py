@@ -129,7 +129,12 @@ def describe(event: Event) -> str:
         return f"control arm: {event.candidates} random candidates"
     if isinstance(event, Concluding):
         more = f" {event.front} more of the front," if event.front else ""
-        return f"scoring winner,{more} uniform merge and {event.models} models on held-out items"
+        first = ""
+        if event.shortlist:
+            best = f"the best {event.shortlist}" if event.shortlist > 1 else "the best"
+            first = f"asking {best} all search items, then "
+        models = f"uniform merge and {event.models} models"
+        return f"{first}scoring winner,{more} {models} on held-out items"
     if isinstance(event, GenerationStarted):
         begins = f"phase {event.begins} begins" if event.begins else ""
         done = f"{event.n_done} of {event.n_candidates} were done" if event.n_done else ""
@@ -188,7 +193,7 @@ def as_data(event: Event) -> dict[str, object]:
     if isinstance(event, ControlStarted):
         return {"event": kind, "candidates": event.candidates}
     if isinstance(event, Concluding):
-        return {"event": kind, "models": event.models, "front": event.front}
+        return {"event": kind, **vars(event)}
     assert isinstance(event, Finished)
     best = str(event.best) if event.best else None
     return {"event": kind, "reason": event.reason, "best": best}

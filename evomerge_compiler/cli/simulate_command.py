@@ -134,7 +134,7 @@ def ending(result: Result, outcomes: Sequence[Outcome]) -> str:
     elif len(best.fitness.objectives) > 1:
         lines += _front(result, outcomes)
     else:
-        lines += _winner(result, best)
+        lines += _winner(result, outcomes, best)
     return "\n".join([*lines, f"run: {result.folder.root}"])
 
 
@@ -150,17 +150,20 @@ def _front(result: Result, outcomes: Sequence[Outcome]) -> list[str]:
     return [title, table(["candidate", *search.objectives], rows)]
 
 
-def _winner(result: Result, best: Outcome) -> list[str]:
+def _winner(result: Result, outcomes: Sequence[Outcome], best: Outcome) -> list[str]:
     """The winner on search items and on held-out ones, and its genes."""
     assert result.final is not None
-    # Held-out items have a say in which finalist wins.
+    # Items that the search did not ask have a say in which candidate wins.
     named = result.final["winner"]
-    best = next((o for o in result.ending.finalists if str(o.id) == named), best)
+    best = next((outcome for outcome in outcomes if str(outcome.id) == named), best)
     models: Any = result.final["models"]
     lines = []
     if "winner" in models:
-        search, held_out = (_score(models["winner"][split]) for split in ("search", "held_out"))
-        lines.append(f"winner {best.id}: {search}, on held-out items {held_out}")
+        row = models["winner"]
+        told = [f"winner {best.id}: {_score(row['search'])}"]
+        for split, items in (("full_search", "all search"), ("held_out", "held-out")):
+            told += [f"on {items} items {_score(row[split])}"] if split in row else []
+        lines.append(", ".join(told))
     space = result.folder.recipe.space
     for coordinate, value in zip(space.coordinates, space.flatten(best.genome), strict=True):
         if value is not None:

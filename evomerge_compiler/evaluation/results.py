@@ -222,7 +222,7 @@ def to_lm_eval(evaluation: Evaluation, *, model: str) -> dict[str, Any]:
             "model_num_parameters": evaluation.n_parameters,
             "batch_size": plan.batch_size,
             "device": plan.device,
-            "limit": plan.limit,
+            "limit": plan.limit if evaluation.split in ("search", "all") else None,
             "bootstrap_iters": 0,
             "gen_kwargs": dict(plan.gen_kwargs) or None,
         },

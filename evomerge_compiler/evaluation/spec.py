@@ -350,6 +350,9 @@ def eval_key(model_identity: str, plan: EvaluationPlan, split: Split = "search")
         asked.pop("backend")  # keys are older than other backends
     if split == "held_out":
         asked.pop("limit")  # the held-out split is never cut short
+    if split == "full_search":
+        # What it asks is what the search asks where there is no limit.
+        split, asked["limit"] = "search", None
     asked["lm_eval"] = lm_eval_version()
     text = json.dumps([model_identity, split, asked], sort_keys=True, default=str)
     return _sha256(text)

@@ -1,6 +1,7 @@
 """Search items and held-out items, told apart by their content.
 
-Fitness sees search items only; held-out items are scored once, at the end. The side an item
+Fitness sees search items only; held-out items are scored once, at the end. A limit asks only some
+of the search items; ``full_search`` is all of them, whatever the limit. The side an item
 falls on depends on nothing but its own content, the share held out, and a salt: not on its place
 in the file, on the other items, on the candidate, or on the run's seed. Adding items to a data
 set therefore never moves an old item to the other side.
@@ -13,8 +14,8 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-Split = Literal["search", "held_out", "all"]
-SPLITS: tuple[Split, ...] = ("search", "held_out", "all")
+Split = Literal["search", "full_search", "held_out", "all"]
+SPLITS: tuple[Split, ...] = ("search", "full_search", "held_out", "all")
 
 _SCALE = float(1 << 64)
 
@@ -64,7 +65,7 @@ def select(
 
     A limit takes an arbitrary but fixed subset: the items whose salted hashes come first. A
     larger limit keeps the items of a smaller one. The held-out split is never cut short, since
-    it is what the final claim rests on.
+    it is what the final claim rests on; nor is ``full_search``.
 
     Args:
         item_hashes: ``(n_items,)`` content hashes.
@@ -81,7 +82,7 @@ def select(
         for index, hashed in enumerate(item_hashes)
         if split == "all" or is_held_out(hashed, holdout, salt) == (split == "held_out")
     ]
-    if limit is not None and split != "held_out":
+    if limit is not None and split in ("search", "all"):
         # A salt of its own: the order must not follow from the side of the division.
         chosen.sort(key=lambda index: (_position(item_hashes[index], f"{salt}/limit"), index))
         chosen = chosen[:limit]

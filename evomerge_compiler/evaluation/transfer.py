@@ -20,7 +20,8 @@ from typing import Literal
 
 from evomerge_compiler.candidate import Scores, TaskItems
 
-Side = Literal["search", "held_out"]
+Side = Literal["search", "full_search", "held_out"]
+# Those on which every model is scored.
 SIDES: tuple[Side, ...] = ("search", "held_out")
 # Shares of the answers that are no longer than the length shown.
 QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "max": 1.0}

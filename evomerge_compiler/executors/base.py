@@ -20,7 +20,7 @@ from evomerge_compiler.compiler.model_headers import SourceModel
 from evomerge_compiler.evaluation.race import Race
 from evomerge_compiler.genome import Genome
 
-Split = Literal["search", "held_out"]
+Split = Literal["search", "full_search", "held_out"]
 E = TypeVar("E", bound="Executor")
 
 

@@ -172,7 +172,7 @@ def of_recipe(recipe: Recipe) -> Landscape:
     domains = tuple(evaluation.tasks)
     failing = {str(reason): share for reason, share in spec.failing.items()}
     if spec.landscape == "merge":
-        return Landscape(domains, spec.seed, spec.items, failing=failing)
+        return Landscape(domains, spec.seed, spec.items, failing=failing, limit=evaluation.limit)
     problem = _misfit(recipe, FUNCTIONS[spec.landscape])
     if problem is not None:
         raise problem
@@ -181,6 +181,7 @@ def of_recipe(recipe: Recipe) -> Landscape:
         spec.seed,
         spec.items,
         failing=failing,
+        limit=evaluation.limit,
         function=spec.landscape,
         noise=spec.noise,
     )

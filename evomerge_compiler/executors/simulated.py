@@ -51,6 +51,7 @@ class Landscape:
         crashing: Labels of jobs whose worker is killed (with workers only).
         crashing_once: A folder: the first try of every job is killed (with workers only).
         hanging: Labels of jobs that never end (with workers and a time limit only).
+        limit: Search items of each domain that a search asks at most; None asks all.
     """
 
     domains: tuple[str, ...] = ("code", "math", "multilingual", "structured_data")
@@ -62,6 +63,7 @@ class Landscape:
     crashing: tuple[str, ...] = ()
     crashing_once: str = ""
     hanging: tuple[str, ...] = ()
+    limit: int | None = None
 
     @property
     def needs_workers(self) -> bool:
@@ -110,7 +112,10 @@ def evaluate(
     race: races.Race | None = None,
 ) -> Scores:
     """The scores of one merge on one split; in a race, on the items that it comes to."""
-    items = {name: landscape.score(name, split, values) for name in landscape.domains}
+    side: Split = "held_out" if split == "held_out" else "search"
+    items = {name: landscape.score(name, side, values) for name in landscape.domains}
+    if split == "search" and landscape.limit is not None:
+        items = {name: _first(found, landscape.limit) for name, found in items.items()}
     if race is not None and split == "search":
         return races.run(race, functools.partial(races.answers_of, items), key)
     domains = {}
@@ -121,6 +126,15 @@ def evaluate(
         stderr = math.sqrt(variance / n) if n > 1 else None
         domains[name] = Score(METRIC, mean, stderr, n)
     return Scores(domains, key, items)
+
+
+def _first(items: TaskItems, limit: int) -> TaskItems:
+    """The items below a limit."""
+    if limit >= len(items.values):
+        return items
+    values, tokens, correct = items.values[:limit], items.tokens[:limit], items.correct[:limit]
+    item_set = hashlib.sha256(f"{items.item_set} {limit}".encode()).hexdigest()
+    return TaskItems(item_set, values, tokens, correct, items.finish[:limit])
 
 
 def leaves(data: object, place: str = "") -> dict[str, object]:
@@ -232,6 +246,11 @@ class SimulatedExecutor(Executor):
         described: dict[str, Any] = asdict(self.landscape)
         for runtime_only in ("delay_s", "crashing", "crashing_once", "hanging"):
             del described[runtime_only]
+        limit = described.pop("limit")
+        if split == "full_search":
+            split = "search"  # what it asks is what the search asks where there is no limit
+        elif split == "search" and limit is not None and limit < self.landscape.n_items:
+            described["limit"] = limit
         text = json.dumps([identity(job), split, described], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -132,7 +132,8 @@ def candidate_rows(
     if front:
         return _front_rows(run, generation)
     numbers = run.generations() if generation is None else [generation]
-    return [_row(run, candidate) for candidate in _candidates(run, numbers)]
+    full = _shortlisted(run)
+    return [_row(run, candidate, full) for candidate in _candidates(run, numbers)]
 
 
 def _front_rows(run: RunFolder, generation: int | None) -> list[dict[str, object]]:
@@ -142,9 +143,9 @@ def _front_rows(run: RunFolder, generation: int | None) -> list[dict[str, object
         several = search is not None and len(search.objectives) > 1
         hint = "nothing feasible is scored yet" if several else "a search of one has a best"
         raise UsageError("there is no front", hint=f"{hint}: evomerge status {run.root}")
-    rows = []
+    rows, full = [], _shortlisted(run)
     for point in points:
-        row = _row(run, run.candidate(point.id))
+        row = _row(run, run.candidate(point.id), full)
         rows.append({"id": row.pop("id"), "knee": "knee" if point.knee else None, **row})
     return rows
 
@@ -154,13 +155,23 @@ def _candidates(run: RunFolder, numbers: list[int]) -> Iterator[StoredCandidate]
         yield from run.candidates(number, strict=False)
 
 
-def _row(run: RunFolder, candidate: StoredCandidate) -> dict[str, object]:
+def _shortlisted(run: RunFolder) -> dict[str, float]:
+    """What candidates score on all search items, of those that were asked them at the end."""
+    rows = (run.final() or {}).get("shortlist", {}).get("candidates", ())
+    return {row["id"]: row["full_search"] for row in rows}
+
+
+def _row(
+    run: RunFolder, candidate: StoredCandidate, full: Mapping[str, float]
+) -> dict[str, object]:
     row: dict[str, object] = {
         "id": str(candidate.id),
         "state": state_of(candidate),
         "fitness": candidate.fitness.value if candidate.fitness else None,
         "stderr": candidate.fitness.stderr if candidate.fitness else None,
     }
+    if full:
+        row["full_search"] = full.get(str(candidate.id))
     search = run.recipe.search
     assert search is not None and run.recipe.evaluation is not None
     if run.recipe.evaluation.racing is not None:

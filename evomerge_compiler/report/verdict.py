@@ -10,6 +10,8 @@ from evomerge_compiler.conclusion import GAIN, LOSS, NO_DIFFERENCE, NOTHING, TRA
 from evomerge_compiler.fitness import TOKENS
 
 Final = Mapping[str, Any]
+_COLUMNS = {"full_search": "all search", "held_out": "held out"}
+_SPLITS = {"search": "search", "full_search": "all search", "held_out": "held-out"}
 TESTS = {"mcnemar": "exact McNemar", "bootstrap": "bootstrap", "clt": "t test"}
 
 
@@ -90,12 +92,15 @@ def _value(score: Final) -> str:
 
 def _front(final: Final) -> str:
     objectives = final["objectives"]
-    header = [*objectives, *(f"{name} held out" for name in objectives)]
+    further = ["full_search"] if "shortlist" in final else []
+    further.append("held_out")
+    header = [*objectives, *(f"{name} {_COLUMNS[s]}" for s in further for name in objectives)]
     lines = [["the front", *header, ""]]
     for point in final["front"]:
-        held = point.get("held_out", {})
         values = [f"{point[name]:.3f}" for name in objectives]
-        values += [f"{held[name]:.3f}" if held else "-" for name in objectives]
+        for split in further:
+            found = point.get(split)
+            values += [f"{found[name]:.3f}" if found else "-" for name in objectives]
         lines.append([point["id"], *values, "knee" if point["knee"] else ""])
     return _columns(lines)
 
@@ -127,12 +132,16 @@ def _transfer(final: Final) -> str:
 
 def _findings(final: Final) -> Iterator[str]:
     """What is to be known before the verdict."""
+    if "shortlist" in final:
+        yield from _shortlist(final)
     finalists = final["finalists"]
     if len(finalists) > 1:
+        splits = [split for split in _SPLITS if split in finalists[0]]
         rows = ", ".join(
-            f"{one['id']} {one['search']:.3f} / {one['held_out']:.3f}" for one in finalists
+            f"{one['id']} {' / '.join(f'{one[split]:.3f}' for split in splits)}"
+            for one in finalists
         )
-        yield f"Finalists, on search / held-out items: {rows}."
+        yield f"Finalists, on {' / '.join(_SPLITS[split] for split in splits)} items: {rows}."
     for other, name in (("uniform", "the uniform merge"), ("control", "random candidates")):
         if other in final.get("winner_against", {}):
             against = final["winner_against"][other]
@@ -143,15 +152,8 @@ def _findings(final: Final) -> Iterator[str]:
             against = best["objectives"][objective]
             words = _against(f"the best parent in {objective}", against)
             yield f"The winner {words} {_evidence(against, final)}."
-    optimism = final.get("optimism")
-    if optimism:
-        parent = optimism.get("best_parent")
-        beside = f" (of the best parent {parent['gap']:+.3f})" if parent else ""
-        yield (
-            f"Optimism: the search's best, {optimism['id']}, scored {optimism['search']:.3f} on "
-            f"search items and {optimism['held_out']:.3f} on held-out ones, a gap of "
-            f"{optimism['gap']:+.3f}{beside}."
-        )
+    if final.get("optimism"):
+        yield _optimism(final)
     if "racing" in final:
         yield from _racing(final["racing"])
     for row in final.get("constraints", ()):
@@ -163,6 +165,52 @@ def _findings(final: Final) -> Iterator[str]:
             )
     for warning in final["guards"]["warnings"]:
         yield f"Beware: {warning}."
+
+
+def _shortlist(final: Final) -> Iterator[str]:
+    """What all search items made of the best of the search."""
+    short = final["shortlist"]
+    if short["leader"] is None:
+        yield "Shortlist: none of the best of the search could be asked all search items."
+        return
+    rows, several = short["candidates"], len(final["objectives"]) > 1
+    leader = next(row for row in rows if row["id"] == short["leader"])
+    who = f"{len(rows)} points of the front" if several else f"the best {len(rows)} of the search"
+    leads = f"the knee is {leader['id']} there" if several else f"{leader['id']} leads"
+    before = (
+        f"on {short['items']:,} it was {final['search_best']}"
+        if several
+        else (f"it was {_ordinal(leader['place'])} on {short['items']:,}")
+    )
+    if leader["place"] == 1:
+        before = f"as on {short['items']:,}"
+    yield (f"Shortlist: {who} were asked all {short['of']:,} search items; {leads} ({before}).")
+    if "violation" in leader:
+        yield "On all search items none of them keeps to the constraints; this one is the nearest."
+
+
+def _ordinal(n: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th") if n % 100 not in (11, 12, 13) else "th"
+    return f"{n}{ending}"
+
+
+def _optimism(final: Final) -> str:
+    """What the best on search items lost on items that had no say in choosing it."""
+    found = final["optimism"]
+    parent = found.get("best_parent")
+    beside = f" (of the best parent {parent['gap']:+.3f})" if parent else ""
+    if "full_search" not in found:
+        return (
+            f"Optimism: the search's best, {found['id']}, scored {found['search']:.3f} on "
+            f"search items and {found['held_out']:.3f} on held-out ones, a gap of "
+            f"{found['gap']:+.3f}{beside}."
+        )
+    return (
+        f"Optimism: the best of the shortlist, {found['id']}, scored {found['search']:.3f} on the "
+        f"items of the search, {found['full_search']:.3f} on all search items and "
+        f"{found['held_out']:.3f} on held-out ones, gaps of {found['gap']:+.3f}{beside} and "
+        f"{found['full_gap']:+.3f}."
+    )
 
 
 def _racing(racing: Final) -> Iterator[str]:

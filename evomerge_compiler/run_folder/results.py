@@ -85,8 +85,8 @@ class RunResults:
         """Writes the scores of a model that is no candidate, or is scored on other items.
 
         Args:
-            name: ``base``, a parent's alias, ``uniform``, ``winner``.
-            split: ``search`` or ``held_out``.
+            name: ``base``, a parent's alias, ``uniform``, ``control``, a candidate: ``003-c05``.
+            split: ``search``, ``full_search`` or ``held_out``.
             scores: They count for the evaluation that their ``eval_key`` names.
 
         Raises:
@@ -118,11 +118,15 @@ class RunResults:
             return None  # nothing builds on it: it is made again
         return scores if eval_key in (None, scores.eval_key) else None
 
-    def keep_baselines(self, names: Collection[str]) -> None:
-        """Removes the scores of models that are no longer compared with anything."""
+    def keep_baselines(self, wanted: Collection[tuple[str, str]]) -> None:
+        """Removes the scores that nothing is compared with any more.
+
+        Args:
+            wanted: Name and split of each that stays.
+        """
         for folder in self.baseline_folders():
-            name = folder.split("/")[1]
-            if name not in names:
+            _, name, split = folder.split("/")
+            if (name, split) not in wanted:
                 # What makes them count goes first.
                 self._store.remove(f"{folder}/scores.yaml", f"{folder}/items.tsv")
                 self._store.remove_empty(folder)

@@ -51,6 +51,7 @@ MAY_CHANGE = (
     "search.budget",
     "search.max_failed_share",
     "search.finalists",
+    "search.shortlist",
     "search.control",
     "evaluation.timeout_s",
     # The one that scores is among what the recipe resolved to, where a change has to be accepted.
