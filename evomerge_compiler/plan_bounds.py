@@ -1,4 +1,4 @@
-"""Bounds on what a search will do: items that a race asks, parents that crossings write.
+"""Bounds on what a search will do: items of a race and of the shortlist, parents on disk.
 
 What is dropped, and who is crossed with whom, is not known before. What it can come to at least
 and at most follows from the recipe, the sizes of its tasks and models, and how far the run is.
@@ -81,6 +81,42 @@ def race_range(
     racing = candidates - calibrating
     audited = min(spec.audit, racing)
     return RaceRange(racing, calibrating, rung, first_look, items, audited, looking)
+
+
+@dataclass(frozen=True)
+class ShortlistItems:
+    """What the best of a search are asked at its end.
+
+    Attributes:
+        candidates: How many of them, at most.
+        items: All search items, of each.
+        searched: What the search asks of each.
+    """
+
+    candidates: int
+    items: int
+    searched: int
+
+    @property
+    def as_candidates(self) -> float:
+        """How many candidates of the search are asked as much."""
+        return self.candidates * self.items / self.searched
+
+
+def shortlist_items(
+    recipe: Recipe, evaluation: EvaluationPlan, candidates: int
+) -> ShortlistItems | None:
+    """What the shortlist is asked; None where there is none, or the search asks everything.
+
+    Args:
+        recipe: The experiment.
+        evaluation: How candidates are scored.
+        candidates: Of the whole search, at most.
+    """
+    assert recipe.search is not None
+    n = min(recipe.search.shortlist, candidates)
+    items, searched = needs.n_items(replace(evaluation, limit=None)), needs.n_items(evaluation)
+    return ShortlistItems(n, items, searched) if n and items > searched else None
 
 
 @dataclass(frozen=True)

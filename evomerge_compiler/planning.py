@@ -19,7 +19,14 @@ from evomerge_compiler.executors.local import LocalSettings
 from evomerge_compiler.history import History
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.needs import How, Machine, Need
-from evomerge_compiler.plan_bounds import RaceRange, WrittenParents, race_range, written_parents
+from evomerge_compiler.plan_bounds import (
+    RaceRange,
+    ShortlistItems,
+    WrittenParents,
+    race_range,
+    shortlist_items,
+    written_parents,
+)
 from evomerge_compiler.racing import rival_of
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
@@ -64,6 +71,7 @@ class Plan:
         seconds_at_first_look: Of a candidate that is dropped there; None where nothing races, and
             where the seconds were measured, on candidates of which some may have been dropped.
         parents: What crossings may write to disk; None where no candidates are crossed.
+        shortlist: What the best are asked at the end; None where the search asks everything.
     """
 
     steps: tuple[Step, ...]
@@ -77,6 +85,7 @@ class Plan:
     race: RaceRange | None = None
     seconds_at_first_look: float | None = None
     parents: WrittenParents | None = None
+    shortlist: ShortlistItems | None = None
 
     @property
     def seconds(self) -> float:
@@ -90,6 +99,12 @@ class Plan:
             return None
         raced = self.race.racing * self.seconds_at_first_look
         return (self.race.whole * self.seconds_per_candidate + raced) / self.how.workers
+
+    @property
+    def shortlist_seconds(self) -> float:
+        """Expected time of the shortlist."""
+        n = self.shortlist.as_candidates if self.shortlist is not None else 0.0
+        return n * self.seconds_per_candidate / self.how.workers
 
     @property
     def candidates_per_hour(self) -> float:
@@ -136,6 +151,10 @@ def plan(
         n_stages=len(compile_recipe(recipe).stages),
         bytes_each=max(map(needs.result_bytes, merges)),
     )
+    short = None
+    if left or not (run_dir / "final.yaml").is_file():
+        most = (generations - 1) * (len(ahead.plans) - ahead.n_seeds) + len(ahead.plans)
+        short = shortlist_items(recipe, evaluation, most if generations else 0)
     timed = _timed(run_dir)
     seconds, basis = timed or needs.assumed_seconds(merges, evaluation, how)
     looked = None
@@ -153,6 +172,7 @@ def plan(
         race=race,
         seconds_at_first_look=looked,
         parents=parents,
+        shortlist=short,
     )
 
 

@@ -146,3 +146,37 @@ def test_parents_are_counted_from_where_chains_grow_too_long(
 
 def test_without_crossings_there_are_no_parents() -> None:
     assert parents(50) is None
+
+
+# -- the shortlist -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "gens", "wanted"),
+    [
+        ("seed=1", 3, {"candidates": 8, "items": 1600, "searched": 128}),
+        ("search.population=2", 2, {"candidates": 4, "items": 1600, "searched": 128}),
+        ("search.shortlist=0", 3, None),
+        ("evaluation.limit=1000", 3, None),
+    ],
+)
+def test_the_shortlist_is_counted(
+    setting: str,
+    gens: int,
+    wanted: dict[str, int] | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = planned(capsys, QUICKSTART, tmp_path, setting, gens=gens)
+    assert found["shortlist"] == wanted
+    n = 0 if wanted is None else wanted["candidates"] * 12.5
+    assert found["shortlist_seconds"] == pytest.approx(n * found["seconds_per_candidate"])
+
+
+def test_the_shortlist_is_told_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["plan", str(QUICKSTART), "--run-dir", str(tmp_path), "--gens", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "the best 8 are asked all search items, about 1,600: as many as 100 candidates" in text
+    assert re.search(r"expected time with one worker: .*, then .* for the shortlist, ", text)

@@ -151,6 +151,8 @@ def _plain(plan: Plan) -> dict[str, object]:
         "basis": plan.basis,
         "racing": _plain_race(plan.race),
         "parents": None if plan.parents is None else vars(plan.parents),
+        "shortlist": None if plan.shortlist is None else vars(plan.shortlist),
+        "shortlist_seconds": plan.shortlist_seconds,
     }
 
 
@@ -179,6 +181,12 @@ def _summary(plan: Plan) -> Iterator[str]:
     )
     yield from _race_lines(plan.race)
     yield from _parent_lines(plan.parents)
+    if plan.shortlist is not None:
+        short = plan.shortlist
+        yield (
+            f"shortlist: at the end the best {short.candidates} are asked all search items, "
+            f"about {short.items:,}: as many as {short.as_candidates:.0f} candidates of the search"
+        )
     yield ""
     yield table(("", "needed by", ""), [(n.resource, n.what, size(n.n_bytes)) for n in plan.needs])
     yield ""
@@ -195,6 +203,8 @@ def _summary(plan: Plan) -> Iterator[str]:
         workers += f" on {plan.how.n_gpus} GPU{'s' if plan.how.n_gpus > 1 else ''}"
     least = plan.seconds_at_least
     dropped = "" if least is None else f" if nothing is dropped, {hours(least)} if all are"
+    if plan.shortlist is not None:
+        dropped += f", then {hours(plan.shortlist_seconds)} for the shortlist"
     yield (
         f"expected time with {workers}: {hours(plan.seconds)}{dropped}, "
         f"{plan.candidates_per_hour:.1f} candidates an hour"
