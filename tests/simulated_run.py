@@ -1,10 +1,12 @@
 """Evolves a recipe on a simulated landscape: ``python simulated_run.py RECIPE RUN GENS WORKERS``.
 
 Everything but the merges and scores is real: loop, strategy, compiler, run folder, conclusion.
+With a file descriptor as fifth argument, a byte is written to it at every point of durable work.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +58,17 @@ def digest(run_dir: Path) -> dict[str, bytes]:
     }
 
 
+def tell_points(descriptor: int) -> None:
+    """Writes a byte at every point of durable work of this process."""
+    from faults.kill_points import install
+
+    os.set_inheritable(descriptor, False)
+    install(None, lambda: os.write(descriptor, b"."))
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 5:
+        tell_points(int(sys.argv[5]))
     evolve(
         Path(sys.argv[2]),
         int(sys.argv[3]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -27,6 +28,7 @@ from evomerge_compiler.recipe_schema import SearchSpec
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.run_folder.fork import fork
 
+Process = subprocess.Popen[bytes]
 NO_PLATEAU = ("search.plateau.patience=0",)
 
 
@@ -85,31 +87,49 @@ def test_workers_and_the_order_of_results_change_nothing(
     assert digest(tmp_path / "run") == digest(unbroken)
 
 
-def _start(run: Path, gens: int, workers: int) -> subprocess.Popen[bytes]:
-    arguments = [str(QUICKSTART), str(run), str(gens), str(workers)]
+def _start(run: Path, gens: int, workers: int, points: int | None = None) -> Process:
+    """Starts or resumes the run; it writes a byte to ``points`` at every point of durable work."""
+    arguments = [QUICKSTART, run, gens, workers, *([] if points is None else [points])]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "simulated_run.py"), *arguments],
+        [sys.executable, ROOT / "tests" / "simulated_run.py", *map(str, arguments)],
+        pass_fds=[] if points is None else [points],
         stderr=subprocess.PIPE,
     )
 
 
+def _killed(run: Path, after: int, later_s: float) -> bool:
+    """Starts or resumes the run and kills it; False where it ended before that.
+
+    Args:
+        run: Its folder.
+        after: Points of durable work that it passes first. Only they decide how far it gets, so
+            that a busy machine makes no difference.
+        later_s: How much longer it lives, at most.
+    """
+    reader, writer = os.pipe()
+    process = _start(run, 4, 2, writer)
+    os.close(writer)
+    passed = 0
+    with os.fdopen(reader, "rb", buffering=0) as stream:
+        while passed < after and (found := stream.read(after - passed)):
+            passed += len(found)
+        if passed == after:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=later_s)
+            process.kill()
+        _, stderr = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), stderr.decode()
+    return process.returncode != 0
+
+
 def test_kills_at_random_moments_leave_the_same_tree(unbroken: Path, tmp_path: Path) -> None:
-    """SIGKILL again and again, each time a little later, until the run is done."""
+    """SIGKILL again and again, each time after some more of the work, until the run is done."""
     dice, run, kills = random.Random(20), tmp_path / "run", 0
-    for attempt in range(60):
-        process = _start(run, 4, workers=2)
-        try:
-            # Past start-up, and later with every attempt, so that the run gets on.
-            process.wait(timeout=0.5 + dice.random() * (0.6 + 0.1 * attempt))
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            continue
-        assert process.returncode == 0, process.stderr.read().decode()  # type: ignore[union-attr]
-        break
+    # An unbroken run passes about 1600 points.
+    while _killed(run, dice.randrange(1, 400), 0.05 * dice.random()):
+        kills += 1
+        assert kills < 60, "the run does not get on"
     assert kills >= 3, "the run was never killed on its way"
-    assert process.returncode == 0
     assert digest(run) == digest(unbroken)
 
 
