@@ -143,11 +143,32 @@ def _scores(candidate: StoredCandidate, final: Mapping[str, Any] | None) -> list
     for domain, s in candidate.scores.domains.items():
         stderr = "-" if s.stderr is None else f"{s.stderr:.4f}"
         lines.append(f"| {domain} | {s.metric} | {s.value:.4f} | {stderr} | {s.n} |")
-    parts = ["## Scores on search items\n\nThe search chose by these; they flatter.\n\n"
-             + "\n".join(lines)]  # fmt: skip
+    table = "\n".join(lines)
+    parts = [f"## Scores on search items\n\nThe search chose by these; they flatter.\n\n{table}"]
+    if not candidate.scores.complete:
+        parts = [f"## Estimated scores\n\n{_estimate(candidate, final)}\n\n{table}"]
     if final is not None and final["winner"] == str(candidate.id) and "winner" in final["models"]:
         parts.append("## Scores on held-out items\n\n" + _held_out(final))
     return parts
+
+
+def _estimate(candidate: StoredCandidate, final: Mapping[str, Any] | None) -> str:
+    """What the numbers of a candidate are that a race dropped, and how far they were off."""
+    assert candidate.scores is not None and candidate.scores.race is not None
+    race, fitness = candidate.scores.race, candidate.fitness
+    assert fitness is not None
+    stderr = "" if fitness.stderr is None else f" ± {fitness.stderr:.4f} (one standard error)"
+    text = (
+        f"A race dropped this candidate after {race.seen} of {race.of} search items: it was "
+        f"confidently worse than the best so far. Its score of {fitness.value:.4f}{stderr} is an "
+        "estimate of what all items would give, and so are those of its domains; no claim rests "
+        "on them."
+    )
+    audited = final["racing"]["audited"] if final is not None and "racing" in final else []
+    for row in audited:
+        if row["id"] == str(candidate.id):
+            text += f" Asked all items at the end of the run, it scored {row['all_items']:.4f}."
+    return text
 
 
 def _held_out(final: Mapping[str, Any]) -> str:
