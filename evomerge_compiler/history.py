@@ -141,7 +141,7 @@ class History:
         for outcome in sorted(outcomes, key=merit):
             assert outcome.scores is not None
             best.setdefault(outcome.scores.eval_key, outcome)
-        return list(best.values())[: max(self.search.finalists, self.search.shortlist)]
+        return list(best.values())[: max(self.search.finalists, self.search.n_shortlisted)]
 
     def finalists(self) -> list[Outcome]:
         """The best few that the search cannot tell apart. A knee has no rivals: what is better in
@@ -157,9 +157,9 @@ class History:
 
     def shortlist(self) -> list[Outcome]:
         """The best few; of several objectives the knee and what the front spreads over."""
-        n = self.search.shortlist
-        if n == 0 or self.best is None:
+        if self.search.shortlist == 0 or self.best is None:
             return []
+        n = self.search.n_shortlisted
         return (
             [self.best, *spread_of(self.front, self.best, n)] if self.front else self.leaders[:n]
         )

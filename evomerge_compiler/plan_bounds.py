@@ -114,7 +114,7 @@ def shortlist_items(
         candidates: Of the whole search, at most.
     """
     assert recipe.search is not None
-    n = min(recipe.search.shortlist, candidates)
+    n = min(recipe.search.n_shortlisted, candidates)
     items, searched = needs.n_items(replace(evaluation, limit=None)), needs.n_items(evaluation)
     return ShortlistItems(n, items, searched) if n and items > searched else None
 

@@ -251,7 +251,8 @@ class SearchSpec(Strict):
         ge=0,
         le=100,
         description="candidates that are asked all search items when the search has ended, where "
-        "evaluation.limit left some unasked; finalists are chosen among them; 0 is off",
+        "evaluation.limit left some unasked; finalists are chosen among them, so there are never "
+        "fewer than these; 0 is off",
     )
     control: bool = Field(
         False, description="true: as many random candidates are searched, and compared at the end"
@@ -262,6 +263,11 @@ class SearchSpec(Strict):
         default_factory=list,
         description="searched one after the other, each from the best of those before it",
     )
+
+    @property
+    def n_shortlisted(self) -> int:
+        """How many candidates are asked all search items, at most."""
+        return max(self.shortlist, self.finalists) if self.shortlist else 0
 
 
 class RaySpec(Strict):

@@ -43,6 +43,13 @@ def test_a_command_scores_a_model(tmp_path: Path) -> None:
     assert to_lm_eval(evaluation, model="m")["evomerge"]["domains"]["own"]["n"] == 12
 
 
+def test_a_command_knows_no_limit(tmp_path: Path) -> None:
+    """All search items are what it was asked all along."""
+    body = "print(json.dumps({'quality': float(sys.argv[2] == 'search')}))"
+    session = Session(command(tmp_path, body, limit=3))
+    assert session.score(tmp_path, "full_search").domains["own"].value == 1.0
+
+
 def test_only_external_evaluators_need_no_torch(tmp_path: Path) -> None:
     import subprocess
 

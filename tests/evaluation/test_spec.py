@@ -90,6 +90,9 @@ def test_model_split_and_metric_are_in_the_key(folder: Path) -> None:
     assert len(keys) == 5
     # The held-out split is never cut short, so its score is the same with any limit.
     assert eval_key("m", plan(folder, limit=5), "held_out") == eval_key("m", base, "held_out")
+    # All search items are what a search without a limit asks.
+    assert eval_key("m", plan(folder, limit=5), "full_search") == eval_key("m", base)
+    assert eval_key("m", base, "full_search") == eval_key("m", base)
 
 
 def test_the_shipped_tasks_are_found_and_need_no_network(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def test_splits_cover_all_items_and_ignore_their_order(numbers: list[int], data)
     assert len(fewer) == min(limit, len(search))
     assert set(fewer) <= set(chosen(hashes, "search", limit + 1)) <= set(search)
     assert chosen(hashes, "held_out", limit) == held
+    assert chosen(hashes, "full_search", limit) == search
 
 
 def test_a_limit_does_not_lean_towards_one_side_of_the_hashes() -> None:
