@@ -25,8 +25,8 @@ from evomerge_compiler.strategies import all_strategies
 class Counting(SimulatedExecutor):
     """Counts what it scores; merges whose labels are named fail."""
 
-    def __init__(self, failing: frozenset[str] = frozenset()) -> None:
-        super().__init__(Landscape(n_items=100))
+    def __init__(self, failing: frozenset[str] = frozenset(), limit: int | None = None) -> None:
+        super().__init__(Landscape(n_items=100, limit=limit))
         self.labels: list[str] = []
         self.failing = failing
 
@@ -64,6 +64,26 @@ def test_a_search_pays_for_its_budget_and_goes_on_from_what_is_kept(
         assert again.labels == []
         assert search(lab, scores, arm, seed=4) != found
     assert again.labels
+
+
+def test_the_best_on_all_search_items_wins(lab: Lab, tmp_path: Path) -> None:
+    few = Lab(lab.recipe, lab.world, budget=30, shortlist=8)
+    executor = Counting(limit=3)
+    with kept(tmp_path, executor) as scores:
+        found = search(few, scores, CONTROL, seed=5)
+        strategy = all_strategies()[CONTROL]
+        ledger = Ledger(few, scores)
+        ask_and_tell(strategy(lab.recipe.space, 8, 5, strategy.parameters()), ledger)
+        listed = ledger.leaders(8)
+        asked = scores.score([plan for _, plan in listed], "full_search")
+    # 8 more than the search had, and one on held-out items: the second search asked nothing.
+    assert len(executor.labels) == 30 + 8 + 1
+    values = [few.value(result) for result in asked]
+    at = values.index(max(values))
+    assert at > 0, "few items are wrong about it"
+    assert found.full_search == values[at]
+    assert listed[at][0].fitness is not None
+    assert found.search == listed[at][0].fitness.value
 
 
 def test_the_winner_is_the_first_of_the_best(lab: Lab, tmp_path: Path) -> None:

@@ -47,11 +47,14 @@ class Lab:
         recipe: Says what a genome is and how merges are scored.
         world: Its models, as the compiler gathered them.
         budget: Merges that a search may have scored.
+        shortlist: How many of its best are then asked all search items, as in
+            :mod:`evomerge_compiler.shortlist`; 0 takes what the search found best.
     """
 
     recipe: Recipe
     world: World
     budget: int
+    shortlist: int = 0
 
     @property
     def shares(self) -> dict[str, float]:
@@ -100,8 +103,15 @@ class Ledger:
     @property
     def best(self) -> tuple[Outcome, MergePlan] | None:
         """The best on search items, with its merge; of equal ones the first."""
+        return next(iter(self.leaders(1)), None)
+
+    def leaders(self, n: int) -> list[tuple[Outcome, MergePlan]]:
+        """At most ``n`` of the best on search items, with their merges; equal merges count once."""
+        found: dict[str, tuple[Outcome, MergePlan]] = {}
         scored = [(o, plan) for o, plan in self.history if plan is not None and o.scored]
-        return min(scored, key=lambda pair: merit(pair[0]), default=None)
+        for outcome, plan in sorted(scored, key=lambda pair: merit(pair[0])):
+            found.setdefault(plan.merge_key, (outcome, plan))
+        return list(found.values())[:n]
 
     def take(self, generation: int, genomes: Sequence[Genome]) -> list[Outcome]:
         """Scores a generation, or as much of it as the budget allows.
