@@ -106,7 +106,7 @@ class Ledger:
         return next(iter(self.leaders(1)), None)
 
     def leaders(self, n: int) -> list[tuple[Outcome, MergePlan]]:
-        """At most ``n`` of the best on search items, with their merges; equal merges count once."""
+        """At most ``n`` of the best on search items, with their merges; equal ones count once."""
         found: dict[str, tuple[Outcome, MergePlan]] = {}
         scored = [(o, plan) for o, plan in self.history if plan is not None and o.scored]
         for outcome, plan in sorted(scored, key=lambda pair: merit(pair[0])):
