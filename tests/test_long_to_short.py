@@ -19,7 +19,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 # 50 search items and about 50 held-out ones: enough for every part of the report.
 SMALL = (
     "--gens", "1", "--limit", "25", "-S", "search.population=5", "-S", "evaluation.holdout=0.06",
-    "-S", "search.finalists=3",
+    "-S", "search.finalists=3", "-S", "search.shortlist=0",
 )  # fmt: skip
 PARENTS = ("slow", "fast")
 

@@ -131,6 +131,7 @@ def test_real_models_race_alike_in_memory_and_by_command(tmp_path: Path) -> None
         "--limit", "24", "-S", "evaluation.racing.rungs=[10]", "-S", "evaluation.racing.alpha=0.3",
         "-S", "search.population=4", "-S", "search.plateau.patience=0", "-S", "seed=1",
         "-S", "evaluation.holdout=0.05", "-S", "evaluation.racing.audit=1",
+        "-S", "search.shortlist=0",
     ]  # fmt: skip
     for name, how in (("warm", ["-j", "2"]), ("cli", ["--executor", "cli"])):
         arguments = ["evolve", str(QUICKSTART), "--run-dir", str(tmp_path / name), "--gens", "2"]

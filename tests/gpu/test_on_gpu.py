@@ -161,7 +161,12 @@ def test_an_evolution_on_the_gpu_gives_the_same_bytes_again(
     options = launch.Options(
         generations=1,
         device=DEVICE,
-        overrides=("evaluation.limit=20", "search.population=3", "genome.ensemble=ties"),
+        overrides=(
+            "evaluation.limit=20",
+            "search.population=3",
+            "search.shortlist=0",
+            "genome.ensemble=ties",
+        ),  # fmt: skip
     )
     for name in ("a", "b"):
         launch.evolve(QUICKSTART, replace(options, run_dir=tmp_path / name))
