@@ -16,6 +16,7 @@ from evomerge_compiler.candidate import CandidateId, Outcome, Scores
 from evomerge_compiler.compiler import MergePlan, compile_recipe, gather
 from evomerge_compiler.compiler.model_headers import anywhere
 from evomerge_compiler.errors import MissingPrerequisite
+from evomerge_compiler.events import ModelScored, Observer
 from evomerge_compiler.executors.base import Executor, Job, Split
 from evomerge_compiler.recipe import BASE_ALIAS, Recipe
 from evomerge_compiler.run_folder import RunFolder
@@ -101,9 +102,18 @@ def uniform_plan(recipe: Recipe) -> MergePlan:
 
 
 def score(
-    folder: RunFolder, executor: Executor, contenders: Sequence[Contender]
+    folder: RunFolder,
+    executor: Executor,
+    contenders: Sequence[Contender],
+    observers: Sequence[Observer] = (),
 ) -> tuple[dict[str, dict[Split, Scores]], dict[str, str]]:
     """Scores contenders on the splits that their jobs name; what is in the folder is taken.
+
+    Args:
+        folder: Keeps the scores.
+        executor: Scores models.
+        contenders: Which.
+        observers: Are told of each that was scored now.
 
     Returns:
         Name to the scores of each split, in the order given, and the failed ones with the reason.
@@ -123,6 +133,9 @@ def score(
     failed: dict[str, str] = {}
     for index, result in executor.run([c.job for c in missing]) if missing else ():
         name = missing[index].name
+        seconds = result.merge_s + result.evaluate_s
+        for observer in observers:
+            observer.notice(ModelScored(name, result.scores, result.failure, seconds))
         if result.failure is not None:
             failed[name] = f"{result.failure.reason}: {result.failure.message}"
             continue

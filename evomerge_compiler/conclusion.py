@@ -30,6 +30,7 @@ from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evaluation.statistics import PairedDifference, compare, holm
 from evomerge_compiler.evaluation.transfer import transfer_table
+from evomerge_compiler.events import Observer
 from evomerge_compiler.executors.base import Executor, Job, Split
 from evomerge_compiler.history import Ending
 from evomerge_compiler.recipe import Recipe
@@ -67,6 +68,7 @@ def conclude(
     ending: Ending,
     control: Control | None = None,
     evaluation: EvaluationPlan | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, object]:
     """Asks the shortlist, scores the contenders, compares them, and writes ``final.yaml``.
 
@@ -80,6 +82,7 @@ def conclude(
         control: What random candidates came to, if there were any.
         evaluation: The tasks, to look for search items among held-out ones; None where scores
             come from a landscape.
+        observers: Are told of each model that is scored.
 
     Returns:
         What ``final.yaml`` holds.
@@ -88,12 +91,12 @@ def conclude(
         EvomergeError: A source model cannot be scored at all.
     """
     recipe = recipe.in_run(folder.root)
-    short = shortlist.ask(recipe, folder, executor, ending)
+    short = shortlist.ask(recipe, folder, executor, ending, observers)
     decided, kept = (short.ending, short.places) if short else (ending, frozenset())
     contenders, failed = _contenders(recipe, decided, control)
     every = [*contenders, *racing.audited(recipe, ending)]
     folder.keep_baselines(kept | baselines.places(every))
-    held, not_scored = baselines.score(folder, executor, every)
+    held, not_scored = baselines.score(folder, executor, every, observers)
     table = _Table(recipe, decided, control, held, short)
     final = table.final()
     failed |= not_scored | dict(short.failed if short else {})

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evomerge_compiler.candidate import CandidateId, Outcome
+from evomerge_compiler.candidate import CandidateId, Failure, Outcome, Scores
+from evomerge_compiler.executors.base import Split
 from evomerge_compiler.recipe import Recipe
 
 
@@ -118,12 +119,29 @@ class Concluding:
 
 
 @dataclass(frozen=True)
+class ModelScored:
+    """A model was scored for the end of the run: a parent, the uniform merge, a candidate.
+
+    Attributes:
+        name: As below ``baselines/``: ``coder``, ``uniform``, ``003-c05``.
+        scores: Split to scores; empty when it failed.
+        failure: Why it failed, or None.
+        seconds: What merging and evaluating it took.
+    """
+
+    name: str
+    scores: Mapping[Split, Scores]
+    failure: Failure | None
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Finished:
     """The run ends.
 
     Attributes:
         reason: Why: ``generations``, ``plateau``, ``candidates``, ``time``.
-        best: The best candidate.
+        best: The winner; where nothing was concluded, the best of the search.
         summary: What ``final.yaml`` holds.
     """
 
@@ -140,6 +158,7 @@ Event = (
     | GenerationSealed
     | ControlStarted
     | Concluding
+    | ModelScored
     | Finished
 )
 

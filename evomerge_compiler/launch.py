@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler import shortlist
+from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.compiler import World, check_dead_genes, gather
 from evomerge_compiler.conclusion import conclude
 from evomerge_compiler.control import run_control
@@ -188,8 +189,9 @@ def search(
             control = run_control(recipe, folder, executor, ending)
         asked = shortlist.contenders(recipe.in_run(folder.root), executor, ending)
         tell(Concluding(len(recipe.all_models), len(ending.spread), len(asked)))
-        final = conclude(recipe, folder, executor, ending, control, evaluation)
-    tell(Finished(ending.reason, best_id(ending), final or {}))
+        final = conclude(recipe, folder, executor, ending, control, evaluation, watchers)
+    winner = CandidateId.parse(str(final["winner"])) if final and final["winner"] else None
+    tell(Finished(ending.reason, winner or best_id(ending), final or {}))
     return Result(folder, ending, final)
 
 

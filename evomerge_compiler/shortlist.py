@@ -21,6 +21,7 @@ from evomerge_compiler.baselines import Contender
 from evomerge_compiler.candidate import CandidateId, Outcome, Scores
 from evomerge_compiler.evaluation.plugin import PREFIX
 from evomerge_compiler.evaluation.spec import COMMAND_PREFIX
+from evomerge_compiler.events import Observer
 from evomerge_compiler.executors.base import Executor, Split
 from evomerge_compiler.history import Ending, spread_of, tied
 from evomerge_compiler.recipe import Recipe
@@ -120,7 +121,13 @@ def _cut_short(recipe: Recipe, outcomes: Sequence[Outcome]) -> bool:
     )
 
 
-def ask(recipe: Recipe, folder: RunFolder, executor: Executor, ending: Ending) -> Shortlist | None:
+def ask(
+    recipe: Recipe,
+    folder: RunFolder,
+    executor: Executor,
+    ending: Ending,
+    observers: Sequence[Observer] = (),
+) -> Shortlist | None:
     """Asks the best of a search all search items; what an earlier call committed is taken.
 
     Args:
@@ -128,6 +135,7 @@ def ask(recipe: Recipe, folder: RunFolder, executor: Executor, ending: Ending) -
         folder: Its run folder, held by this process.
         executor: Scores models.
         ending: What the search came to.
+        observers: Are told of each candidate that was asked now.
 
     Returns:
         What they say; None where the search left nothing unasked, or no shortlist is wanted.
@@ -140,7 +148,7 @@ def ask(recipe: Recipe, folder: RunFolder, executor: Executor, ending: Ending) -
         return None
     assert recipe.evaluation is not None and recipe.search is not None
     constraints, models = _constraints(recipe, folder, executor)
-    scored, failed = baselines.score(folder, executor, wanted)
+    scored, failed = baselines.score(folder, executor, wanted, observers)
     shares, listed = fit.weights(recipe.evaluation), []
     for place, (contender, outcome) in enumerate(zip(wanted, ending.shortlist, strict=True), 1):
         if contender.name in scored:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ from evomerge_compiler import cli
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.ask_tell import ask, tell
 from evomerge_compiler.candidate import CandidateId, Failure, Outcome
+from evomerge_compiler.cli.progress import as_data, describe
 from evomerge_compiler.durability import volatile
+from evomerge_compiler.events import Concluding, Event, Finished, ModelScored, Observer
 from evomerge_compiler.executors.base import Job, JobResult
 from evomerge_compiler.executors.simulated import SimulatedExecutor
 from evomerge_compiler.fitness import fitness
@@ -200,13 +203,52 @@ class Watched(SimulatedExecutor):
             yield index, result
 
 
-def watched(run: Path, executor: Watched, *overrides: str, generations: int = 3) -> None:
+class Recorder(Observer):
+    """Keeps every event."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def notice(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def watched(
+    run: Path,
+    executor: Watched,
+    *overrides: str,
+    generations: int = 3,
+    observers: Sequence[Observer] = (),
+) -> None:
     given = ("search.plateau.patience=0", "search.strategy=tournament", LIMITED, *overrides)
     recipe = recipes.load(QUICKSTART, overrides=given)
     setup = RunSetup(recipe, QUICKSTART.read_bytes(), {"simulated": True}, given)
     folder = RunFolder.open(run, create_from=setup)
     with folder.hold(), volatile(), executor:
-        search(recipe, folder, executor, (), generations)
+        search(recipe, folder, executor, observers, generations)
+
+
+def test_what_is_asked_at_the_end_is_told_as_it_comes(
+    final: dict[str, Any], tmp_path: Path
+) -> None:
+    recorder = Recorder()
+    failing = final["shortlist"]["candidates"][-1]["id"].replace("/", "-")
+    watched(tmp_path / "run", Watched(world(), failing=[failing]), observers=[recorder])
+    told = recorder.of(ModelScored)
+    names = {row["id"].replace("/", "-") for row in final["shortlist"]["candidates"]}
+    assert {event.name for event in told[:8]} == names
+    assert {event.name for event in told[8:]} >= {"base", "coder", "uniform"}
+    lines = [describe(event) for event in told]
+    assert any("  all search items:  code 0." in line for line in lines)
+    assert f"{failing}  failed in evaluate: timeout: it took too long" in lines
+    assert sum("held out:" in line for line in lines) == len(told) - 8
+    [concluding], [finished] = recorder.of(Concluding), recorder.of(Finished)
+    assert describe(concluding).startswith("asking the best 8 all search items, then scoring")
+    assert str(finished.best) == final["winner"]
+    assert all(json.dumps(as_data(event)) for event in told)
 
 
 def test_a_kill_at_any_result_costs_no_byte(run: Path, tmp_path: Path) -> None:
@@ -231,9 +273,9 @@ def test_a_kill_at_any_result_costs_no_byte(run: Path, tmp_path: Path) -> None:
 
 def test_a_finished_run_asks_nothing_again(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
-    executor = Watched(world())
-    watched(tmp_path / "run", executor)
-    assert executor.asked == []
+    executor, recorder = Watched(world()), Recorder()
+    watched(tmp_path / "run", executor, observers=[recorder])
+    assert executor.asked == [] and not recorder.of(ModelScored)
     assert digest(tmp_path / "run") == digest(run)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from evomerge_compiler.candidate import Scores
 from evomerge_compiler.events import (
     BackendReplaced,
     CandidateDone,
@@ -18,6 +19,7 @@ from evomerge_compiler.events import (
     Finished,
     GenerationSealed,
     GenerationStarted,
+    ModelScored,
     Observer,
     Started,
     generation_metrics,
@@ -102,7 +104,9 @@ class BarProgress(Observer):
             self.best = f"best {event.best.id} {event.best.fitness.value:.4f}"
             if self.task is not None:
                 self.progress.update(self.task, best=self.best)
-        elif isinstance(event, (Started, BackendReplaced, ControlStarted, Concluding)):
+        elif isinstance(
+            event, (Started, BackendReplaced, ControlStarted, Concluding, ModelScored)
+        ):
             self.progress.console.print(describe(event), highlight=False, markup=False)
 
 
@@ -135,6 +139,8 @@ def describe(event: Event) -> str:
             first = f"asking {best} all search items, then "
         models = f"uniform merge and {event.models} models"
         return f"{first}scoring winner,{more} {models} on held-out items"
+    if isinstance(event, ModelScored):
+        return _model(event)
     if isinstance(event, GenerationStarted):
         begins = f"phase {event.begins} begins" if event.begins else ""
         done = f"{event.n_done} of {event.n_candidates} were done" if event.n_done else ""
@@ -160,14 +166,26 @@ def _candidate(event: CandidateDone) -> str:
     stderr = outcome.fitness.stderr
     text = f"{outcome.id}  {outcome.fitness.value:.4f}"
     text += f" ± {stderr:.4f}" if stderr is not None else ""
-    for domain, score in (outcome.scores.domains if outcome.scores else {}).items():
-        text += f"  {domain} {score.value:.3f}"
+    text += _domains(outcome.scores) if outcome.scores else ""
     race = outcome.scores.race if outcome.scores else None
     if race is not None and not outcome.complete:
         text += f"  (estimates: dropped after {race.seen} of {race.of} items)"
     if event.reused:
         return text + "  (equals one scored before)"
     return text + f"  ({event.merge_s:.1f} s merge, {event.evaluate_s:.1f} s evaluation)"
+
+
+def _domains(scores: Scores) -> str:
+    return "".join(f"  {domain} {score.value:.3f}" for domain, score in scores.domains.items())
+
+
+def _model(event: ModelScored) -> str:
+    if event.failure is not None:
+        failure = event.failure
+        return f"{event.name}  failed in {failure.step}: {failure.reason}: {failure.message}"
+    items = {"search": "search items", "full_search": "all search items", "held_out": "held out"}
+    lines = [f"{event.name}  {items[s]}:{_domains(found)}" for s, found in event.scores.items()]
+    return "\n".join(lines) + f"  ({event.seconds:.1f} s)"
 
 
 def as_data(event: Event) -> dict[str, object]:
@@ -194,6 +212,10 @@ def as_data(event: Event) -> dict[str, object]:
         return {"event": kind, "candidates": event.candidates}
     if isinstance(event, Concluding):
         return {"event": kind, **vars(event)}
+    if isinstance(event, ModelScored):
+        failure = vars(event.failure) if event.failure else None
+        splits = list(event.scores)
+        return {"event": kind, **vars(event), "scores": splits, "failure": failure}
     assert isinstance(event, Finished)
     best = str(event.best) if event.best else None
     return {"event": kind, "reason": event.reason, "best": best}

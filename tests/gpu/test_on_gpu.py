@@ -166,7 +166,7 @@ def test_an_evolution_on_the_gpu_gives_the_same_bytes_again(
             "search.population=3",
             "search.shortlist=0",
             "genome.ensemble=ties",
-        ),  # fmt: skip
+        ),
     )
     for name in ("a", "b"):
         launch.evolve(QUICKSTART, replace(options, run_dir=tmp_path / name))
