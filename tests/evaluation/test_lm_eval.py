@@ -198,6 +198,19 @@ def test_a_model_that_ends_its_text_finishes_by_eos(tmp_path: Path) -> None:
     assert {i.finish for i in items} == {"eos"} and {i.tokens for i in items} == {1}
 
 
+def test_the_full_search_split_is_the_search_without_its_limit(
+    session: Session, toy_models: Mapping[str, Path]
+) -> None:
+    model = toy_models["a"]
+    limited = Session(dataclasses.replace(session.plan, limit=3))
+    few = limited.score(model, "search", identity="a")
+    full = limited.score(model, "full_search", identity="a")
+    whole = session.score(model, "search", identity="a")
+    assert (full, full.items) == (whole, whole.items) and full.eval_key == whole.eval_key
+    assert few.eval_key != full.eval_key
+    assert all(score.n > few.domains[domain].n for domain, score in full.domains.items())
+
+
 def test_a_corpus_metric_has_item_values_and_no_stderr(toy_models: Mapping[str, Path]) -> None:
     tasks = {"u": {**UPPER, "metric": "chrf"}}
     found = Session(make_plan(tasks)).evaluate(toy_models["a"], "all")

@@ -32,13 +32,17 @@ def test_each_job_gets_its_own_result(any_kit: Any) -> None:
 
 
 def test_every_split_that_is_asked_for(any_kit: Any) -> None:
-    job = any_kit.job("winner", splits=("search", "held_out"))
+    splits = ("search", "full_search", "held_out")
+    job = any_kit.job("winner", splits=splits)
     with any_kit.executor(1) as executor:
         (result,) = run(executor, [job]).values()
-        assert set(result.scores) == {"search", "held_out"}
-        keys = {split: executor.eval_key(job, split) for split in ("search", "held_out")}
+        assert tuple(result.scores) == splits
+        keys = {split: executor.eval_key(job, split) for split in splits}
     assert {split: scores.eval_key for split, scores in result.scores.items()} == keys
     assert keys["search"] != keys["held_out"]
+    # No kit has a limit.
+    assert keys["search"] == keys["full_search"]
+    assert result.scores["search"].domains == result.scores["full_search"].domains
 
 
 def test_scores_do_not_depend_on_the_number_of_workers(any_kit: Any) -> None:
