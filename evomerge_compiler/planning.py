@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,10 +135,12 @@ def plan(
     Raises:
         EvomergeError: The recipe does not compile.
     """
+    assert recipe.search is not None
     ahead = _next(recipe, run_dir)
     stages = run_dir / "models" / "stages"
     cache = StageCache(stages) if stages.is_dir() else None
-    left = max(0, generations - ahead.number)
+    left = ahead.generations_left(generations, recipe.search.budget.candidates)
+    generations = min(generations, ahead.number + left)
     waiting = len(ahead.plans) - len(ahead.done) if left else 0
     candidates = waiting + max(0, left - 1) * (len(ahead.plans) - ahead.n_seeds)
     merges = [merge for merge in ahead.plans.values() if merge is not None]
@@ -195,6 +198,8 @@ class _Ahead:
         plans: Slot to merge; None where there is an outcome.
         done: Slot to why nothing is left to do.
         n_seeds: How many of its slots are of hand-written recipes.
+        n_before: Candidates of the generations before it.
+        is_open: Whether it has begun: then it is finished, whatever the budget.
         has_rival: Whether it has somebody to race against.
     """
 
@@ -202,7 +207,25 @@ class _Ahead:
     plans: Mapping[str, MergePlan | None]
     done: Mapping[str, str] = field(default_factory=dict)
     n_seeds: int = 0
+    n_before: int = 0
+    is_open: bool = False
     has_rival: bool = False
+
+    def generations_left(self, generations: int, budget: int | None) -> int:
+        """Generations that will run, this one included.
+
+        Args:
+            generations: In all.
+            budget: Candidates after which no further generation begins; None for no limit.
+        """
+        left = max(0, generations - self.number)
+        if budget is None:
+            return left
+        if self.n_before >= budget and not self.is_open:
+            return 0
+        later = len(self.plans) - self.n_seeds
+        missing = budget - self.n_before - len(self.plans)
+        return min(left, 1 + max(0, math.ceil(missing / later)))
 
 
 def _next(recipe: Recipe, run_dir: Path) -> _Ahead:
@@ -217,7 +240,7 @@ def _next(recipe: Recipe, run_dir: Path) -> _Ahead:
     history = History(recipe.search)
     for outcomes in past:
         history.add(outcomes)
-    has_rival = rival_of(history) is not None
+    n_before, has_rival = history.n_candidates, rival_of(history) is not None
     number = run.open_generation()
     if number is None:
         strategy = build(recipe)
@@ -225,7 +248,8 @@ def _next(recipe: Recipe, run_dir: Path) -> _Ahead:
             strategy.ask(sealed)
             strategy.tell(sealed, outcomes)
         proposals = arrange(strategy.ask(len(past)))
-        return _Ahead(len(past), _compiled(recipe, proposals), has_rival=has_rival)
+        plans = _compiled(recipe, proposals)
+        return _Ahead(len(past), plans, n_before=n_before, has_rival=has_rival)
     stored = run.candidates(number)
     done = {c.id.slot_name: "has its outcome" for c in stored if c.done}
     plans = {
@@ -233,7 +257,7 @@ def _next(recipe: Recipe, run_dir: Path) -> _Ahead:
         for c in stored
     }
     n_seeds = sum(c.lineage.operator == SEED_OPERATOR for c in stored)
-    return _Ahead(number, plans, done, n_seeds, has_rival)
+    return _Ahead(number, plans, done, n_seeds, n_before, True, has_rival)
 
 
 def _compiled(recipe: Recipe, proposals: Sequence[Proposal]) -> dict[str, MergePlan | None]:

@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from simulated_run import evolve
 
 from evomerge_compiler import cli, launch, needs
 from evomerge_compiler import recipe as recipes
+from evomerge_compiler.ask_tell import ask
 from evomerge_compiler.candidate import CandidateId, Outcome
 from evomerge_compiler.compiler import MergePlan, compile_recipe
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.events import CandidateDone
 from evomerge_compiler.needs import How, Machine, Need
 from evomerge_compiler.planning import TimingLog
+from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.strategies.factory import build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,3 +213,37 @@ def test_measured_candidates_replace_the_assumption(
     assert plan["candidates_per_hour"] == 1800.0
     assert plan["seconds"] == plan["candidates_left"] * 4.0 / 2
     assert plan["basis"] == "measured: mean of 2 candidates of this run"
+
+
+@pytest.mark.parametrize(
+    ("budget", "left", "candidates"),
+    [(1, 1, 8), (8, 1, 8), (9, 2, 16), (16, 2, 16), (999, 50, 400)],
+)
+def test_no_generation_begins_beyond_the_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], budget: int, left: int, candidates: int
+) -> None:
+    path, run = str(ROOT / "recipes" / "quickstart.yaml"), str(tmp_path / "run")
+    setting = f"search.budget.candidates={budget}"
+    assert cli.run(["plan", path, "--run-dir", run, "-S", setting, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["generations_left"], plan["candidates_left"]) == (left, candidates)
+
+
+def test_a_budget_counts_what_the_run_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, run = ROOT / "recipes" / "quickstart.yaml", tmp_path / "run"
+    settings = ("search.plateau.patience=0", "search.budget.candidates=17")
+
+    def ahead() -> tuple[int, int]:
+        assert cli.run(["plan", str(run), "--json"]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        return plan["generations_left"], plan["candidates_left"]
+
+    evolve(run, 2, recipe=path, overrides=settings, final=False)
+    assert ahead() == (1, 8)
+    ask(run, 3)
+    assert ahead() == (1, 8), "a generation that has begun is finished"
+    evolve(run, 50, recipe=path, overrides=settings, final=False)
+    assert RunFolder.open(run).sealed_generations() == [0, 1, 2]
+    assert ahead() == (0, 0)
