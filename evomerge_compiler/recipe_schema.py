@@ -294,7 +294,11 @@ class SimulationSpec(Strict):
     noise: Number = Field(
         0.0, ge=0, description="standard deviation of an item's score, of 100; not for merge"
     )
-    items: int = Field(50, ge=2, description="items of each domain and split")
+    items: int = Field(
+        50,
+        ge=2,
+        description="items of each domain and split; a search asks evaluation.limit of them",
+    )
     seed: int = Field(0, ge=0, description="another seed is another landscape of the kind")
     failing: dict[FailureReason, Annotated[Number, Field(ge=0, le=1)]] = Field(
         default_factory=dict, description="failure reason to the share of merges that end so"

@@ -288,7 +288,15 @@ def test_a_damaged_answer_is_found_and_asked_again(run: Path, tmp_path: Path) ->
     assert digest(tmp_path / "run") == digest(run)
 
 
-@pytest.mark.parametrize("settings", [(), SEVERAL, ("search.control=true",)], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        SEVERAL,
+        ("search.control=true", "search.constraints=[{domain: code, at_least: base - 0.1}]"),
+    ],
+    ids=["one objective", "several", "a control, and a constraint"],
+)
 def test_a_run_that_goes_on_leaves_nothing_of_earlier_shortlists(
     tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
