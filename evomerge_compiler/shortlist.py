@@ -88,8 +88,8 @@ class Shortlist:
         leader = self.ending.best.id if self.listed and self.ending.best else None
         return {
             "leader": str(leader) if leader else None,
-            "items": _n_items(self.listed[0].searched) if self.listed else 0,
-            "of": _n_items(self.listed[0].full) if self.listed else 0,
+            "items": _n_items([one.searched for one in self.listed]),
+            "of": _n_items([one.full for one in self.listed]),
             "candidates": rows,
         }
 
@@ -207,6 +207,7 @@ def _decided(search: SearchSpec, ending: Ending, listed: Sequence[Listed]) -> En
     )
 
 
-def _n_items(outcome: Outcome) -> int:
-    assert outcome.scores is not None
-    return sum(score.n for score in outcome.scores.domains.values())
+def _n_items(outcomes: Sequence[Outcome]) -> int:
+    """Items that each was asked; who was scored from outside was asked who knows what."""
+    measured = [o.scores for o in outcomes if o.scores is not None and not o.scores.told]
+    return max((sum(s.n for s in scores.domains.values()) for scores in measured), default=0)

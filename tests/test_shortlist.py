@@ -343,10 +343,11 @@ def test_where_none_can_be_asked_the_search_decides(final: dict[str, Any], tmp_p
 def test_what_was_told_is_measured_too(tmp_path: Path) -> None:
     short_run(tmp_path / "run", generations=1)
     [first, *_] = ask(tmp_path / "run").open
-    tell(tmp_path / "run", first.id, {d: {"value": 0.95, "stderr": 0.01, "n": 20} for d in SHARES})
+    tell(tmp_path / "run", first.id, {d: {"value": 0.95, "stderr": 0.01, "n": 7} for d in SHARES})
     final = short_run(tmp_path / "run", generations=2)
     [row] = [row for row in final["shortlist"]["candidates"] if row["id"] == str(first.id)]
     assert row["place"] == 1 and row["search"] == 0.95
+    assert (final["shortlist"]["items"], final["shortlist"]["of"]) == (4 * LIMIT, 800)
     assert final["search_best"] == row["id"] and row["full_search"] < 0.8
 
 
