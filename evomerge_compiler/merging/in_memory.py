@@ -8,46 +8,35 @@ are not checked either.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-import traceback
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evomerge_compiler.compiler.mergekit_grammar import RANDOM_METHODS
-from evomerge_compiler.errors import EvomergeError, WorkFailed
-from evomerge_compiler.merging.cli import SOURCE_PREFIX, mentioned
-from evomerge_compiler.merging.failures import process_failure
+from evomerge_compiler.errors import WorkFailed
 from evomerge_compiler.merging.kernels import Findings, Scratch
-from evomerge_compiler.merging.mergekit_inputs import reference
-from evomerge_compiler.merging.mergekit_tasks import (
-    InMemoryUnavailable,
-    StageTasks,
-    require_version,
+from evomerge_compiler.merging.mergekit_tasks import InMemoryUnavailable, Merged, require_version
+from evomerge_compiler.merging.options import MergeOptions
+from evomerge_compiler.merging.planned_stages import (
+    Known,
+    Planned,
+    StagePlanner,
+    explained,
+    failure,
+    is_source,
 )
-from evomerge_compiler.merging.model_files import CONFIG, read_json
-from evomerge_compiler.merging.options import MergeOptions, gpu_available
-from evomerge_compiler.merging.shells import Shells, file_donors, stage_config
-from evomerge_compiler.merging.stage_inputs import StageLayers, input_config, stage_layers
 from evomerge_compiler.merging.stage_results import (
+    Batch,
     KeptStages,
     StageResults,
-    count_uses,
+    needed,
     result_order,
 )
-from evomerge_compiler.merging.tensors import Draws, SourceModel, is_finite, same_bits
-from evomerge_compiler.merging.verify import names_fit
-from evomerge_compiler.merging.weights import (
-    Scan,
-    TensorSpec,
-    refuse_non_finite,
-)
-from evomerge_compiler.processes import CommandResult
+from evomerge_compiler.merging.tensors import Draws, same_bits
+from evomerge_compiler.merging.weights import Scan, TensorSpec, refuse_non_finite
 
 if TYPE_CHECKING:
     import torch
@@ -87,12 +76,9 @@ class Merger:
         require_version()
         self.scratch = Scratch(Findings()) if kernels else None
         self.options = options
-        self.shells = Shells(work / "shells")
+        self.known = Known(work, options)
         limit_bytes = _kept_limit_bytes() if kept_bytes is None else kept_bytes
         self.kept: KeptStages[torch.Tensor] = KeptStages(limit_bytes)
-        self.tokenizers: dict[Any, Any] = {}
-        self._sources: dict[Path, SourceModel] = {}
-        self._configs: dict[str, Any] = {}
 
     def prepare(self, plan: MergePlan, sources: Mapping[str, Path]) -> PreparedMerge:
         """Plans a merge: everything but the tensors themselves.
@@ -107,39 +93,6 @@ class Merger:
         """
         return PreparedMerge(self, plan, sources)
 
-    def source(self, folder: Path) -> SourceModel:
-        """A source model, opened once."""
-        if folder not in self._sources:
-            self._sources[folder] = SourceModel(folder)
-        return self._sources[folder]
-
-    def config(self, folder: Path, layers: StageLayers) -> Any:
-        """The configuration of an input as mergekit is to see it, read once."""
-        own = read_json(folder / CONFIG)
-        seen = input_config(own, layers)
-        key = json.dumps([str(folder), seen], sort_keys=True)
-        if key not in self._configs:
-            from transformers import AutoConfig
-
-            place = folder if seen == own else self.shells.config(seen, folder)
-            self._configs[key] = AutoConfig.from_pretrained(
-                place, trust_remote_code=self.options.trust_remote_code
-            )
-        return self._configs[key]
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """A stage that mergekit has planned."""
-
-    stage: Stage
-    tasks: StageTasks
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of all its tensors."""
-        return sum(spec.n_bytes for spec in self.tasks.specs.values())
-
 
 class PreparedMerge:
     """One merge, planned.
@@ -153,20 +106,18 @@ class PreparedMerge:
         limit_s = merger.options.timeout_s
         self.merger = merger
         self.plan = plan
-        self.sources = sources
         self.deadline = None if limit_s is None else time.monotonic() + limit_s
-        self._stages: dict[str, _Planned] = {}
-        self._shells: dict[str, Path] = {}
+        self._planner = StagePlanner(merger.known, plan, sources, self._equal)
         for stage in _needed(plan.stages):
             try:
-                self._plan(stage)
+                self._planner.add(stage)
             except WorkFailed:
                 # The command would have merged the earlier stages by now, and failed there first.
                 self._replay()
                 raise
         last = plan.stages[-1].name
-        self.shell = self._shells[last]
-        self.tensors: Mapping[str, TensorSpec] = self._stages[last].tasks.specs
+        self.shell = self._planner.folder(last)
+        self.tensors: Mapping[str, TensorSpec] = self._planner.stages[last].specs
 
     def stream(
         self, into: Mapping[str, torch.Tensor] | None = None
@@ -184,7 +135,7 @@ class PreparedMerge:
             WorkFailed: The merge failed, or a tensor holds NaN or infinity (after the last one).
         """
         try:
-            yield from self._merged(list(self._stages.values()), into or {})
+            yield from self._merged(list(self._planner.stages.values()), into or {})
         except WorkFailed as error:
             if error.reason in ("invalid", "non_finite"):
                 self._replay()
@@ -192,83 +143,44 @@ class PreparedMerge:
 
     def read(self, name: str, tensor: str) -> torch.Tensor:
         """A tensor of a source model, by its name in the documents."""
-        return self.merger.source(self._folder(name)).read(tensor)
+        return self.merger.known.source(self._planner.folder(name)).read(tensor)
 
     def identity(self, name: str) -> str:
         """The content key of a stage; the folder of a source, whose files never change."""
         if is_source(name):
-            return str(self._folder(name))
-        return self._stages[name].stage.stage_key
+            return str(self._planner.folder(name))
+        return self._planner.stages[name].stage.stage_key
 
-    # -- planning -----------------------------------------------------------------------------
-
-    def _folder(self, name: str) -> Path:
-        if is_source(name):
-            return self.sources[name[len(SOURCE_PREFIX) :]]
-        return self._shells[name]
-
-    def _tensors(self, name: str) -> Mapping[str, TensorSpec]:
-        if is_source(name):
-            return self.merger.source(self._folder(name)).tensors
-        return self._stages[name].tasks.specs
-
-    def _plan(self, stage: Stage) -> None:
-        names = list(dict.fromkeys([*stage.inputs, *mentioned(stage.document)]))
-        folders = {name: self._folder(name) for name in names}
-        tensors = {name: self._tensors(name) for name in names}
-        layers = stage_layers(stage.document, {name: folders[name] for name in stage.inputs})
-        with explained(stage):
-            inputs = {
-                name: reference(name, folder, self.merger.config(folder, layers))
-                for name, folder in folders.items()
-            }
-            tasks = StageTasks(
-                stage.document, inputs, tensors, self._read_while_planning,
-                mergekit_options(self.merger.options, self.plan.seed_of(stage)),
-                in_order=stage.document["merge_method"] in RANDOM_METHODS,
-                tokenizers=self.merger.tokenizers,
-            )  # fmt: skip
-        planned = _Planned(stage, tasks)
-        donors = file_donors(self.plan, stage, folders, layers, self.sources)
-        config = stage_config(donors, tasks.specs, layers, partial(self._equal, planned))
-        if not names_fit(tasks.specs, tensors, layers):
-            raise InMemoryUnavailable(
-                f"whether the result of stage {stage.name} loads is for transformers to say"
-            )
-        own = tasks.write_tokenizer if donors.own_tokenizer else None
-        made_from = list(folders.values()) if donors.own_tokenizer else []
-        self._shells[stage.name] = self.merger.shells.stage(config, donors, own, made_from)
-        self._stages[stage.name] = planned
-
-    def _read_while_planning(self, name: str, tensor: str) -> torch.Tensor:
-        if not is_source(name):
-            raise InMemoryUnavailable(f"{tensor} of stage {name} has to be converted by mergekit")
-        return self.read(name, tensor)
-
-    def _equal(self, last: _Planned, one: str, another: str) -> bool:
+    def _equal(self, last: Planned, one: str, another: str) -> bool:
         """Whether two tensors of a stage are equal bit for bit; they are made for this."""
-        run = _Run(self, [*self._stages.values(), last])
-        results = StageResults(last.tasks.graph, partial(run.make, last), {one: 1, another: 1})
+        run = _Run(self, [*self._planner.stages.values(), last])
+        graph = last.graph
+        results = StageResults(
+            run.batches(last, graph.names if graph.in_order else [one, another]),
+            partial(run.make_finite, last),
+            {one: 1, another: 1},
+            in_order=graph.in_order,
+        )
         return same_bits(results.read(one), results.read(another))
 
     # -- execution ----------------------------------------------------------------------------
 
     def _merged(
-        self, stages: Sequence[_Planned], into: Mapping[str, torch.Tensor]
+        self, stages: Sequence[Planned], into: Mapping[str, torch.Tensor]
     ) -> Iterator[tuple[str, torch.Tensor]]:
         """The tensors of the last of some stages."""
         run = _Run(self, stages)
-        non_finite = []
-        for name in result_order({s.stage.name: s.tasks.graph for s in stages}):
-            tensor = run.make(stages[-1], name, into.get(name))
-            if not is_finite(tensor):
-                non_finite.append(name)
-            yield name, tensor
+        non_finite: list[str] = []
+        names = result_order({planned.stage.name: planned.graph for planned in stages})
+        for batch in run.batches(stages[-1], names):
+            merged = run.make(stages[-1], batch, into)
+            non_finite += merged.non_finite
+            yield from zip(batch, merged.tensors, strict=True)
         refuse_non_finite(Scan("", 0, 0, tuple(sorted(non_finite))))
 
     def _replay(self) -> None:
         """Merges all planned stages in the command's order, for what it would have said."""
-        stages = list(self._stages.values())
+        stages = list(self._planner.stages.values())
         for n_stages in range(1, len(stages) + 1):
             for _ in self._merged(stages[:n_stages], {}):
                 pass
@@ -277,40 +189,52 @@ class PreparedMerge:
 class _Run:
     """One pass over a merge: generators at their start, no tensor made."""
 
-    def __init__(self, merge: PreparedMerge, stages: Sequence[_Planned]) -> None:
+    def __init__(self, merge: PreparedMerge, stages: Sequence[Planned]) -> None:
         self._merge = merge
         self._results: dict[str, StageResults[torch.Tensor]] = {}
         self._draws: dict[str, AbstractContextManager[None]] = {}
-        uses = count_uses({planned.stage.name: planned.tasks.graph for planned in stages})
+        needs = needed({planned.stage.name: planned.graph for planned in stages})
         for planned in stages:
-            name, graph = planned.stage.name, planned.tasks.graph
+            name, in_order = planned.stage.name, planned.graph.in_order
             kept = None
             if planned is not stages[-1]:
                 kept = merge.merger.kept.stage(planned.stage.stage_key, planned.n_bytes)
-            make = partial(self._make_finite, planned)
-            self._results[name] = StageResults(graph, make, uses[name], kept)
-            random = graph.in_order
-            seed = merge.plan.seed_of(planned.stage)
-            self._draws[name] = Draws(seed, planned.tasks.device) if random else nullcontext()
+            self._results[name] = StageResults(
+                self.batches(planned, needs[name].names),
+                partial(self.make_finite, planned),
+                needs[name].uses,
+                in_order=in_order,
+                kept=kept,
+            )
+            seed, device = merge.plan.seed_of(planned.stage), planned.laid_out.layout.device
+            self._draws[name] = Draws(seed, device) if in_order else nullcontext()
 
-    def make(
-        self, planned: _Planned, name: str, target: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Merges one tensor of a stage, into ``target`` when there is one."""
+    def batches(self, planned: Planned, names: Sequence[str]) -> Sequence[Batch]:
+        """Divides tensors of a stage into those that are merged together."""
+        scratch = self._merge.merger.scratch
+        if scratch is None:
+            return [(name,) for name in names]
+        return planned.tasks.batches(names, scratch.chunk)
+
+    def make(self, planned: Planned, batch: Batch, targets: Mapping[str, torch.Tensor]) -> Merged:
+        """Merges tensors of a stage, into ``targets`` where they are named there."""
         deadline = self._merge.deadline
         if deadline is not None and time.monotonic() > deadline:
-            raise _failure(planned.stage, "", timed_out=True)
+            raise failure(planned.stage, "", timed_out=True)
         with explained(planned.stage), self._draws[planned.stage.name]:
-            tensor = planned.tasks.compute(
-                name, self._read, self._content_key, self._merge.merger.scratch, target
+            return planned.tasks.compute(
+                batch, self._read, self._content_key, self._merge.merger.scratch, targets
             )
-        return tensor if target is None or tensor is target else target.copy_(tensor)
 
-    def _make_finite(self, planned: _Planned, name: str) -> torch.Tensor:
-        tensor = self.make(planned, name)
-        if not is_finite(tensor):
-            refuse_non_finite(Scan("", 0, 0, (name,)))
-        return tensor
+    def make_finite(self, planned: Planned, batch: Batch) -> list[torch.Tensor]:
+        """Merges tensors of a stage.
+
+        Raises:
+            WorkFailed: One of them holds NaN or infinity.
+        """
+        merged = self.make(planned, batch, {})
+        refuse_non_finite(Scan("", 0, 0, merged.non_finite))
+        return merged.tensors
 
     def _read(self, name: str, tensor: str) -> torch.Tensor:
         if is_source(name):
@@ -320,41 +244,6 @@ class _Run:
     def _content_key(self, name: str, tensor: str) -> Hashable:
         """Equal keys promise equal bytes: a kernel may use again what it found out."""
         return self._merge.identity(name), tensor
-
-
-def is_source(name: str) -> bool:
-    """Whether a name in a document is that of a source model, not of an earlier stage."""
-    return name.startswith(SOURCE_PREFIX)
-
-
-@contextmanager
-def explained(stage: Stage) -> Iterator[None]:
-    """Turns what mergekit raises in a stage into the error that its command would end with."""
-    try:
-        yield
-    except (EvomergeError, MemoryError):
-        raise
-    except Exception as error:
-        text = "".join(traceback.format_exception_only(error))
-        raise _failure(stage, text) from error
-
-
-def _failure(stage: Stage, text: str, timed_out: bool = False) -> EvomergeError:
-    result = CommandResult(1, "", text, 0.0, timed_out)
-    return process_failure(result, f"mergekit failed in stage {stage.name}")
-
-
-def mergekit_options(own: MergeOptions, random_seed: int) -> Any:
-    """The options that the command line of a merge gives; what concerns files is left out."""
-    from mergekit.options import MergeOptions as Options
-
-    cuda = own.cuda
-    if cuda is None and own.device is None:
-        cuda = gpu_available()
-    return Options(
-        random_seed=random_seed, cuda=bool(cuda), device=own.device,
-        allow_crimes=own.allow_crimes, trust_remote_code=own.trust_remote_code,
-    )  # fmt: skip
 
 
 def _needed(stages: Sequence[Stage]) -> list[Stage]:

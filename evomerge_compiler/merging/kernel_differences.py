@@ -13,26 +13,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from evomerge_compiler.merging import kernel_masks
-from evomerge_compiler.merging.kernel_masks import Difference
+from evomerge_compiler.merging.kernel_job import Difference, Job, Span
+from evomerge_compiler.merging.kernel_masks import Mask
 
 if TYPE_CHECKING:
     import torch
-
-    from evomerge_compiler.merging.kernel_job import Job
 
 # torch adds up to four rows one after the other. With more it does so only in columns that fill
 # its vector registers, and beyond 16 rows it sums in blocks.
 _MAX_ROWS, _MAX_ROWS_IN_BLOCKS, _BLOCK_COLUMNS = 4, 16, 128
 _SMALL_SUM = 1e-7  # below it nothing is rescaled
 _SMALL_WEIGHT = 1e-8  # below it a sum of weights divides nothing
-
-
-class _Mask(Protocol):
-    def mask(self, start: int, piece: torch.Tensor, out: torch.Tensor) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -66,17 +61,17 @@ class _Part:
     """What one model contributes.
 
     Attributes:
-        source: The model's tensor (n,).
+        source: The model's tensors (n,).
         weight: Its weight (1,).
         mask: What is kept; None keeps all.
-        scale: Factor (1,) for what is kept, or None.
+        scales: Factor (1,) for what is kept of each span; None rescales nothing.
         empty: Nothing is kept.
     """
 
     source: torch.Tensor
     weight: torch.Tensor
-    mask: _Mask | None = None
-    scale: torch.Tensor | None = None
+    mask: Mask | None = None
+    scales: tuple[torch.Tensor, ...] | None = None
     empty: bool = False
 
 
@@ -92,7 +87,8 @@ def merge(job: Job, method: Method) -> bool:
         return False
     assert job.base_index is not None
     indices = [i for i in range(len(job.sources)) if i != job.base_index]
-    parts = [_part(job, method, i) for i in indices]  # in this order, for what is drawn
+    masks = _masks(job, method, indices)
+    parts = [_part(job, method, i, masks.get(i)) for i in indices]
     base = job.sources[job.base_index]
     total = torch.stack([part.weight for part in parts]).sum(dim=0)
     total[total.abs() < _SMALL_WEIGHT] = 1
@@ -127,7 +123,9 @@ def _covers(job: Job, method: Method) -> bool:
         return False
     n_rows = len(job.sources) - 1
     if n_rows > _MAX_ROWS and (
-        n_rows > _MAX_ROWS_IN_BLOCKS or job.n % _BLOCK_COLUMNS or torch.get_num_threads() > 1
+        n_rows > _MAX_ROWS_IN_BLOCKS
+        or any(span.n % _BLOCK_COLUMNS for span in job.spans)
+        or torch.get_num_threads() > 1
     ):
         return False
     others = [values for i, values in enumerate(job.per_input) if i != job.base_index]
@@ -135,10 +133,12 @@ def _covers(job: Job, method: Method) -> bool:
         return True
     if method.drops.startswith("drawn") and not kernel_masks.draws_as_bernoulli():
         return False
-    return all(_covers_density(job, method.drops, values) for values in others)
+    return all(
+        _covers_density(job, span, method.drops, values) for values in others for span in job.spans
+    )
 
 
-def _covers_density(job: Job, drops: str, values: Mapping[str, Any]) -> bool:
+def _covers_density(job: Job, span: Span, drops: str, values: Mapping[str, Any]) -> bool:
     """Whether a density is one that mergekit takes; it refuses the others in its own words."""
     density: float = values["density"]
     if density >= 1:
@@ -152,64 +152,73 @@ def _covers_density(job: Job, drops: str, values: Mapping[str, Any]) -> bool:
     if density <= 0:
         return True
     epsilon = values["epsilon"]
-    if len(job.shape) > 2 or not (density + epsilon < 1 and density - epsilon > 0):
+    if len(span.shape) > 2 or not (density + epsilon < 1 and density - epsilon > 0):
         return False
-    probabilities = kernel_masks.rank_probabilities(job.shape[-1], density, epsilon, job.dtype)
+    probabilities = kernel_masks.rank_probabilities(span.shape[-1], density, epsilon, job.dtype)
     return bool(((probabilities >= 0) & (probabilities <= 1)).all())
 
 
-def _part(job: Job, method: Method, index: int) -> _Part:
-    """Chooses what is kept of one model's difference; draws where the method draws."""
+def _masks(job: Job, method: Method, indices: Sequence[int]) -> dict[int, Mask]:
+    """What is kept of each model's difference, where something and not all of it is."""
+    if method.drops is None:
+        return {}
+    values = {i: job.per_input[i] for i in indices if job.per_input[i]["density"] < 1}
+    if method.drops == "largest":
+        return {
+            i: kernel_masks.largest(Difference(job, i), v["density"])
+            for i, v in values.items() if v["density"] > 0
+        }  # fmt: skip
+    if method.drops == "middle":
+        return {
+            i: kernel_masks.middle(Difference(job, i), v["density"], v["gamma"])
+            for i, v in values.items()
+        }
+    if method.drops == "drawn":
+        return kernel_masks.drawn(job, {i: v["density"] for i, v in values.items()})
+    chances = {i: (v["density"], v["epsilon"]) for i, v in values.items() if v["density"] > 0}
+    return kernel_masks.drawn_by_rank(job, chances)
+
+
+def _part(job: Job, method: Method, index: int, mask: Mask | None) -> _Part:
+    """What a model contributes, given what is kept of it."""
     import torch
 
     values = job.per_input[index]
-    part = _Part(job.sources[index], torch.tensor([values["weight"]], dtype=job.dtype))
-    if method.drops is None or values["density"] >= 1:
-        return part
-    difference, density = Difference(job, index), values["density"]
-    mask: _Mask
-    if density <= 0 and method.drops in ("largest", "drawn_by_rank"):
-        return replace(part, empty=True)
-    if method.drops == "largest":
-        mask = kernel_masks.largest(difference, density)
-    elif method.drops == "middle":
-        mask = kernel_masks.middle(difference, density, values["gamma"])
-    elif method.drops == "drawn":
-        mask = kernel_masks.drawn(difference, density)
-    else:
-        mask = kernel_masks.drawn_by_rank(
-            difference,
-            kernel_masks.rank_probabilities(job.shape[-1], density, values["epsilon"], job.dtype),
-        )
-    scale = None
+    source, weight = job.sources[index], torch.tensor([values["weight"]], dtype=job.dtype)
+    if mask is None:
+        return _Part(source, weight, empty=method.drops is not None and values["density"] < 1)
+    scales = None
     if job.options["rescale"]:
-        draws = method.drops.startswith("drawn")
-        scale = _scale(difference, mask, kernel_masks.work_type(job.dtype) if draws else job.dtype)
-    return replace(part, mask=mask, scale=scale)
+        draws = str(method.drops).startswith("drawn")
+        dtype = kernel_masks.work_type(job.dtype) if draws else job.dtype
+        scales = _scales(Difference(job, index), mask, dtype)
+    return _Part(source, weight, mask, scales)
 
 
-def _scale(difference: Difference, mask: _Mask, dtype: torch.dtype) -> torch.Tensor | None:
-    """The factor (1,) that gives what is kept the sum of magnitudes of the whole, or None.
+def _scales(difference: Difference, mask: Mask, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """The factors (1,) that give what is kept the sum of magnitudes of the whole, span by span.
 
     The sum of so many rounded numbers depends on the order. So the magnitudes are written out in
     full, and torch sums them as it does for mergekit.
     """
-    import torch
 
     job = difference.job
     whole = job.whole(dtype)
     for start, piece in difference.pieces():
         whole[start : start + piece.numel()].copy_(piece.abs_())
-    before = whole.view(job.shape).sum()
-    start = 0
-    for piece in torch.split(whole, job.scratch.chunk):
-        kept = job.scratch.take("kept", piece.numel(), dtype)
-        piece.mul_(mask.mask(start, piece, kept))
-        start += piece.numel()
-    after = whole.view(job.shape).sum()
-    if before < _SMALL_SUM or after < _SMALL_SUM:
-        return None
-    return (before / after).view(1)
+    before = _sums(job, whole)
+    for start, (piece,) in job.pieces([whole]):
+        piece.mul_(mask.mask(start, piece, job.scratch.take("kept", piece.numel(), dtype)))
+    after = _sums(job, whole)
+    small = (before < _SMALL_SUM) | (after < _SMALL_SUM)
+    return (before / after).masked_fill_(small, 1).unbind()
+
+
+def _sums(job: Job, whole: torch.Tensor) -> torch.Tensor:
+    """The sum of each span, (n_spans,)."""
+    import torch
+
+    return torch.stack([span.of(whole).view(span.shape).sum() for span in job.spans])
 
 
 def _drop(job: Job, part: _Part, start: int, row: torch.Tensor) -> None:
@@ -218,16 +227,20 @@ def _drop(job: Job, part: _Part, start: int, row: torch.Tensor) -> None:
         row.zero_()
     if part.mask is None:
         return
-    scale = part.scale
-    if scale is None or scale.dtype == row.dtype:
+    if part.scales is None or part.scales[0].dtype == row.dtype:
         row.mul_(part.mask.mask(start, row, job.typed_buffer("kept", row)))
-        if scale is not None:
-            row.mul_(scale)
+        _rescale(job, row, part.scales)
         return
     # mergekit draws and rescales float16 in float32.
     value = job.float_buffer("rescaled", row).copy_(row)
     value.mul_(part.mask.mask(start, row, job.float_buffer("kept", row)))
-    row.copy_(value.mul_(scale))
+    _rescale(job, value, part.scales)
+    row.copy_(value)
+
+
+def _rescale(job: Job, row: torch.Tensor, scales: Sequence[torch.Tensor] | None) -> None:
+    for piece, scale in zip(job.parts(row), scales or (), strict=scales is not None):
+        piece.mul_(scale)
 
 
 def _as_float(job: Job, row: torch.Tensor, i: int) -> torch.Tensor:

@@ -1,4 +1,8 @@
-"""The inputs of one merge kernel, checked and laid flat, with their conversions.
+"""The inputs of one merge kernel, checked and laid end to end, with their conversions.
+
+A job is one output tensor, or several small ones whose parameters are the same: what is done
+element by element is then done for all of them in one call. What depends on the bounds of a
+tensor (its norm, its ranks, what is drawn for it) goes by its :class:`Span`.
 
 mergekit converts the inputs to ``dtype`` (else to their promoted type), computes in that type or
 in float32, rounds to that type, and then to ``out_dtype``. The same roundings happen here, a
@@ -8,9 +12,11 @@ chunk at a time.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
+
+from evomerge_compiler.merging.tensors import is_finite
 
 if TYPE_CHECKING:
     import torch
@@ -19,20 +25,59 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One merge; all tensors are flat, contiguous and on the CPU.
+class Group:
+    """What one output tensor is merged from, and where it goes.
 
     Attributes:
-        sources: The inputs, each (n,), in their own types.
+        tensors: The inputs.
+        out: Memory of the result; None has the kernel allocate it.
+        keys: A content key for each input, or None where nothing is to be remembered of it.
+    """
+
+    tensors: Sequence[torch.Tensor]
+    out: torch.Tensor | None = None
+    keys: Sequence[Hashable | None] | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where one output tensor lies within a job.
+
+    Attributes:
+        start: Its first element.
+        shape: Its shape.
+        keys: A content key for each input, or None.
+    """
+
+    start: int
+    shape: torch.Size
+    keys: tuple[Hashable | None, ...]
+
+    @property
+    def n(self) -> int:
+        """Its elements."""
+        return self.shape.numel()
+
+    def of(self, flat: torch.Tensor) -> torch.Tensor:
+        """Its elements (n,) among those of the whole job."""
+        return flat[self.start : self.start + self.n]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a kernel; all tensors are flat, contiguous and on the CPU.
+
+    Attributes:
+        sources: The inputs, each (n,), those of all output tensors end to end.
         base_index: Which of them is the base, or None.
         per_input: The parameters of each input.
         options: The parameters that all inputs share.
         dtype: The type that mergekit converts the inputs to.
         result: Where the result goes (n,), in its final type.
-        shape: Of the inputs before they were laid flat.
+        spans: The output tensors.
         scratch: Buffers.
-        keys: A content key for each input, or None.
         has_target: Whether the caller gave the memory of the result.
+        checks: For each piece that was stored, whether it holds neither NaN nor infinity.
     """
 
     sources: tuple[torch.Tensor, ...]
@@ -41,10 +86,10 @@ class Job:
     options: Mapping[str, Any]
     dtype: torch.dtype
     result: torch.Tensor
-    shape: torch.Size
+    spans: tuple[Span, ...]
     scratch: Scratch
-    keys: tuple[Hashable | None, ...]
     has_target: bool
+    checks: list[bool] = field(default_factory=list)
 
     @property
     def n(self) -> int:
@@ -55,30 +100,46 @@ class Job:
         """Whether every input has a value for a parameter."""
         return all(name in values for values in self.per_input)
 
-    def key(self, *indices: int) -> Hashable | None:
+    def key(self, span: Span, *indices: int) -> Hashable | None:
         """A key of some inputs as mergekit converts them; None when the caller gave none."""
-        keys = tuple(self.keys[i] for i in indices)
-        return None if None in keys else (keys, self.shape, self.dtype)
+        keys = tuple(span.keys[i] for i in indices)
+        return None if None in keys else (keys, span.shape, self.dtype)
 
     def chunks(
-        self, sources: Sequence[torch.Tensor] | None = None, size: int | None = None
+        self, sources: Sequence[torch.Tensor] | None = None
     ) -> Iterator[tuple[int, tuple[torch.Tensor, ...], torch.Tensor]]:
-        """Walks inputs and result together.
+        """Walks inputs and result together; a job of several spans is one chunk.
 
         Args:
             sources: Which inputs; None takes all.
-            size: Elements of a piece; None takes the scratch's.
 
         Yields:
             Index of the first element, a piece of each source, and that of the result.
         """
+        for start, (target, *pieces) in self.pieces(
+            [self.result, *(self.sources if sources is None else sources)]
+        ):
+            yield start, tuple(pieces), target
+
+    def pieces(
+        self, columns: Sequence[torch.Tensor], size: int | None = None
+    ) -> Iterator[tuple[int, tuple[torch.Tensor, ...]]]:
+        """Walks tensors of one length together, by the scratch's chunk or another size."""
         import torch
 
         size = size or self.scratch.chunk
-        sources = self.sources if sources is None else sources
-        columns = [torch.split(source, size) for source in sources]
-        for i, target in enumerate(torch.split(self.result, size)):
-            yield i * size, tuple(column[i] for column in columns), target
+        for i, row in enumerate(
+            zip(*(torch.split(column, size) for column in columns), strict=True)
+        ):
+            yield i * size, row
+
+    def parts(self, piece: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Divides a chunk by span."""
+        import torch
+
+        if len(self.spans) == 1:
+            return (piece,)
+        return torch.split(piece, [span.n for span in self.spans])
 
     def float_buffer(self, slot: str, like: torch.Tensor) -> torch.Tensor:
         """A float32 buffer of a piece's length; :meth:`load` uses the same slots."""
@@ -115,11 +176,62 @@ class Job:
         """Rounds a value to ``dtype``, then to the type of the result."""
         if value.dtype != self.dtype and target.dtype != self.dtype:
             value = self.typed_buffer("store", value).copy_(value)
-        target.copy_(value)
+        self.checks.append(is_finite(target.copy_(value)))  # while it is in the cache
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one model adds to the base.
+
+    Attributes:
+        job: The merge.
+        index: Of the model among its inputs.
+        span: The one output tensor that is meant; None means all of the job.
+    """
+
+    job: Job
+    index: int
+    span: Span | None = None
+
+    @property
+    def n(self) -> int:
+        """Its elements."""
+        return self.job.n if self.span is None else self.span.n
+
+    @property
+    def key(self) -> Hashable | None:
+        """A content key, or None when the caller gave none."""
+        assert self.job.base_index is not None and self.span is not None
+        return self.job.key(self.span, self.index, self.job.base_index)
+
+    def by_span(self) -> list[Difference]:
+        """The difference of each output tensor."""
+        return [replace(self, span=span) for span in self.job.spans]
+
+    def pieces(self, size: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
+        """Computes it piece by piece.
+
+        Args:
+            size: Of a piece; None takes the usual one.
+
+        Yields:
+            Index of the first element, and a piece in a buffer that the next one overwrites.
+        """
+        import torch
+
+        job = self.job
+        assert job.base_index is not None
+        sources = [job.sources[self.index], job.sources[job.base_index]]
+        if self.span is not None:
+            sources = [self.span.of(source) for source in sources]
+        for start, (mine, base) in job.pieces(sources, size):
+            piece = job.typed_buffer("difference", mine)
+            torch.sub(job.cast(mine, "x"), job.cast(base, "base"), out=piece)
+            yield start, piece
 
 
 def prepare(
-    tensors: Sequence[torch.Tensor],
+    groups: Sequence[Group],
     base_index: int | None,
     per_input: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
@@ -127,8 +239,6 @@ def prepare(
     *,
     dtype: torch.dtype | None,
     out_dtype: torch.dtype | None,
-    out: torch.Tensor | None,
-    keys: Sequence[Hashable | None] | None,
 ) -> Job | None:
     """Checks what a kernel was given.
 
@@ -136,48 +246,116 @@ def prepare(
         The job, or None when kernels do not cover such inputs.
 
     Raises:
-        ValueError: ``out`` has another shape or type than the result.
+        ValueError: An ``out`` has another shape or type than the result.
     """
     import torch
 
-    covered = (torch.bfloat16, torch.float16, torch.float32)
-    first = tensors[0] if tensors else None
-    # Places are kept as int32.
-    if first is None or first.ndim == 0 or not 0 < first.numel() < 1 << 31:
+    if not groups or not all(_covers(group) for group in groups):
         return None
-    for tensor in tensors:
-        if (
-            tensor.dtype not in covered
-            or tensor.device.type != "cpu"
-            or tensor.shape != first.shape
-            or tensor.requires_grad
-            or not tensor.is_contiguous()
-        ):
-            return None
     if dtype is None:
-        dtype = reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
+        types = {reduce(torch.promote_types, (t.dtype for t in g.tensors)) for g in groups}
+        if len(types) > 1:
+            return None
+        (dtype,) = types
     final = out_dtype or dtype
-    has_target = out is not None
-    if dtype not in covered or final not in (*covered, torch.float64):
+    if dtype not in _covered() or final not in (*_covered(), torch.float64):
         return None
-    if out is None:
-        out = torch.empty(first.shape, dtype=final)
-    elif out.shape != first.shape or out.dtype != final or not out.is_contiguous():
-        raise ValueError(
-            f"out must be a contiguous {final} tensor of shape {tuple(first.shape)}, "
-            f"not {out.dtype} of shape {tuple(out.shape)}"
-        )
-    elif out.device.type != "cpu":
+    spans: list[Span] = []
+    for group in groups:
+        shape = group.tensors[0].shape
+        if group.out is not None and not _takes(group.out, shape, final):
+            return None
+        keys = tuple(group.keys) if group.keys is not None else (None,) * len(group.tensors)
+        spans.append(Span(spans[-1].start + spans[-1].n if spans else 0, shape, keys))
+    n = spans[-1].start + spans[-1].n
+    if len(groups) > 1 and n > scratch.chunk:
         return None
+    outs = [group.out for group in groups]
     return Job(
-        sources=tuple(tensor.view(-1) for tensor in tensors),
+        sources=_end_to_end(groups, n, dtype, scratch),
         base_index=base_index,
         per_input=tuple(per_input),
         options=options,
         dtype=dtype,
-        result=out.detach().view(-1),
-        shape=first.shape,
+        result=_memory(outs, n, final, scratch),
+        spans=tuple(spans),
         scratch=scratch,
-        keys=tuple(keys) if keys is not None else (None,) * len(tensors),
-        has_target=has_target,
+        has_target=all(out is not None for out in outs),
     )
+
+
+def deliver(job: Job, groups: Sequence[Group]) -> list[torch.Tensor]:
+    """The result of each group, in its own memory or in that of the job."""
+    delivered = []
+    for group, span, part in zip(groups, job.spans, job.parts(job.result), strict=True):
+        if group.out is None:
+            delivered.append(part.view(span.shape))
+        else:
+            whole = group.out.detach()
+            delivered.append(whole if len(groups) == 1 else whole.copy_(part.view(span.shape)))
+    return delivered
+
+
+def _covered() -> tuple[torch.dtype, ...]:
+    import torch
+
+    return torch.bfloat16, torch.float16, torch.float32
+
+
+def _covers(group: Group) -> bool:
+    first = group.tensors[0] if group.tensors else None
+    # Places are kept as int32.
+    if first is None or first.ndim == 0 or not 0 < first.numel() < 1 << 31:
+        return False
+    return all(
+        tensor.dtype in _covered()
+        and tensor.device.type == "cpu"
+        and tensor.shape == first.shape
+        and not tensor.requires_grad
+        and tensor.is_contiguous()
+        for tensor in group.tensors
+    )
+
+
+def _takes(out: torch.Tensor, shape: torch.Size, dtype: torch.dtype) -> bool:
+    """Whether a kernel writes to such memory.
+
+    Raises:
+        ValueError: It has another shape or type than the result.
+    """
+    if out.shape != shape or out.dtype != dtype or not out.is_contiguous():
+        raise ValueError(
+            f"out must be a contiguous {dtype} tensor of shape {tuple(shape)}, "
+            f"not {out.dtype} of shape {tuple(out.shape)}"
+        )
+    return out.device.type == "cpu"
+
+
+def _end_to_end(
+    groups: Sequence[Group], n: int, dtype: torch.dtype, scratch: Scratch
+) -> tuple[torch.Tensor, ...]:
+    """Each input (n,) of all groups: a view where there is one group, else a copy."""
+    import torch
+
+    columns = [
+        [tensor.view(-1) for tensor in column]
+        for column in zip(*(group.tensors for group in groups), strict=True)
+    ]
+    if len(groups) == 1:
+        return tuple(column[0] for column in columns)
+    return tuple(
+        torch.cat(column, out=scratch.take(f"source.{i}", n, dtype))
+        for i, column in enumerate(columns)
+    )
+
+
+def _memory(
+    outs: Sequence[torch.Tensor | None], n: int, dtype: torch.dtype, scratch: Scratch
+) -> torch.Tensor:
+    """Where a job puts its result (n,)."""
+    import torch
+
+    given = [out for out in outs if out is not None]
+    if len(given) < len(outs):
+        return torch.empty(n, dtype=dtype)
+    return given[0].detach().view(-1) if len(outs) == 1 else scratch.take("result", n, dtype)

@@ -1,30 +1,29 @@
 """Merge kernels that give the bits of mergekit's methods, faster and in little memory.
 
-A kernel stands in for ``method._execute_resolved((group,), [parameters], dtype=, out_dtype=)`` of
-mergekit's ``ExecuteMergeMethodTask.execute``, after that task's own checks (optional tensors,
-buffers that hold no floats, equal shapes)::
+A kernel stands in for ``method._execute_resolved((group, ...), [parameters, ...], dtype=,
+out_dtype=)`` of mergekit's ``ExecuteMergeMethodTask.execute``, after that task's own checks
+(optional tensors, buffers that hold no floats, equal shapes)::
 
     scratch = Scratch(Findings())                   # one for each worker, kept between merges
     kernel = kernels.fast("ties")                   # None: no kernel for this method
     result = kernel and kernel(
-        tensors,                                    # in the order of the group's entries
+        [Group(tensors, out, keys)],                # for each output: its inputs, in one order
         base_index,                                 # of the base among them, or None
-        per_input,                                  # for each tensor, e.g. {"weight": 0.4}
+        per_input,                                  # for each input, e.g. {"weight": 0.4}
         options,                                    # what the task's inputs share, with defaults
         scratch,
         dtype=..., out_dtype=...,                   # the task's, as torch types, or None
-        out=resident,                               # optional: where the result is written
-        keys=keys,                                  # optional: a content key for each tensor
     )
     if result is None:                              # not covered: nothing was drawn or written
         ...mergekit's own...
 
-``out`` is contiguous, has the tensors' shape and ``out_dtype`` (else ``dtype``, else the promoted
-type), and overlaps no input. Without it each call allocates its result, which costs more time than
-a linear merge: pass resident parameters, or ``scratch.take(name, n, dtype).view(shape)``.
-``per_input`` of the base may be empty where mergekit's method takes no value for it.
-``keys`` lets the findings serve again (the angle of slerp, the cuts of ties and breadcrumbs):
-equal keys promise equal bytes.
+Outputs of a call have the same parameters; several at once are small, ``scratch.chunk`` elements
+together at most. ``out`` is contiguous, has the tensors' shape and ``out_dtype`` (else ``dtype``,
+else the promoted type), and overlaps no input. Without it the call allocates its results, which
+costs more time than a linear merge of large tensors: pass resident parameters, or
+``scratch.take(name, n, dtype).view(shape)``. ``per_input`` of the base may be empty where
+mergekit's method takes no value for it. ``keys`` lets the findings serve again (the angle of
+slerp, the cuts of ties and breadcrumbs): equal keys promise equal bytes.
 
 A kernel works through the inputs in chunks that stay in the processor's cache. Element-wise
 operations give the same bits in chunks; reductions are the same torch call on the same numbers as
@@ -35,18 +34,19 @@ are for one thread: more of them give the same bits, but have too little to shar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evomerge_compiler.merging import kernel_differences
-from evomerge_compiler.merging.kernel_job import Job, prepare
+from evomerge_compiler.merging.kernel_job import Group, Job, Span, deliver, prepare
 from evomerge_compiler.merging.kernel_scratch import Findings, Scratch
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Findings", "Kernel", "Scratch", "fast"]
+__all__ = ["Findings", "Group", "Kernel", "Result", "Scratch", "fast"]
 
 # mergekit takes norms and dot products over pieces of this size; their rounding depends on it.
 _SLERP_PIECE = 1024 * 1024
@@ -54,12 +54,25 @@ _SLERP_EPS = 1e-8
 _SLERP_COLLINEAR = 0.9995
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a kernel gives.
+
+    Attributes:
+        tensors: The merged tensor of each group: its ``out``, where it has one.
+        finite: Whether none of them holds NaN or infinity.
+    """
+
+    tensors: list[torch.Tensor]
+    finite: bool
+
+
 class Kernel(Protocol):
-    """Merges the tensors of one output; see the head of this module."""
+    """Merges the tensors of some outputs; see the head of this module."""
 
     def __call__(
         self,
-        tensors: Sequence[torch.Tensor],
+        groups: Sequence[Group],
         base_index: int | None,
         per_input: Sequence[Mapping[str, Any]],
         options: Mapping[str, Any],
@@ -67,9 +80,7 @@ class Kernel(Protocol):
         *,
         dtype: torch.dtype | None = None,
         out_dtype: torch.dtype | None = None,
-        out: torch.Tensor | None = None,
-        keys: Sequence[Hashable | None] | None = None,
-    ) -> torch.Tensor | None:
+    ) -> Result | None:
         """Merges; None when it does not cover these inputs, and then nothing has changed."""
 
 
@@ -81,7 +92,7 @@ def fast(method: str) -> Kernel | None:
 
 def _run(
     merge: Callable[[Job], bool],
-    tensors: Sequence[torch.Tensor],
+    groups: Sequence[Group],
     base_index: int | None,
     per_input: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
@@ -89,17 +100,14 @@ def _run(
     *,
     dtype: torch.dtype | None = None,
     out_dtype: torch.dtype | None = None,
-    out: torch.Tensor | None = None,
-    keys: Sequence[Hashable | None] | None = None,
-) -> torch.Tensor | None:
+) -> Result | None:
     job = prepare(
-        tensors, base_index, per_input, options, scratch,
-        dtype=dtype, out_dtype=out_dtype, out=out, keys=keys,
-    )  # fmt: skip
+        groups, base_index, per_input, options, scratch, dtype=dtype, out_dtype=out_dtype
+    )
     if job is None or not merge(job):
         return None
     scratch.trim()
-    return job.result.view(job.shape)
+    return Result(deliver(job, groups), all(job.checks))
 
 
 def _linear(job: Job) -> bool:
@@ -127,14 +135,43 @@ def _linear(job: Job) -> bool:
 
 def _slerp(job: Job) -> bool:
     """Spherical interpolation of whole tensors; Shoemake 1985, SIGGRAPH 19(3)."""
-    import torch
-
     if job.base_index is None or len(job.sources) != 2:
         return False
-    base, other = job.sources[job.base_index], job.sources[1 - job.base_index]
-    key = job.key(job.base_index, 1 - job.base_index)
+    order = (job.base_index, 1 - job.base_index)
+    base, other = (job.sources[i] for i in order)
+    shares = [_slerp_shares(job, span, *order) for span in job.spans]
+    first, second = zip(*shares, strict=True)
+    for _, pieces, target in job.chunks((base, other)):
+        x = _times(job, pieces[0], "x", first)
+        y = _times(job, pieces[1], "y", second)
+        job.store(x.add_(y), target)
+    return True
+
+
+def _times(
+    job: Job, piece: torch.Tensor, slot: str, factors: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """A piece of an input in float32, each span of it times its own factor (1,)."""
+    import torch
+
+    values = job.parts(job.load(piece, slot))
+    product = job.float_buffer(slot, piece)
+    for value, factor, out in zip(values, factors, job.parts(product), strict=True):
+        torch.mul(value, factor, out=out)
+    return product
+
+
+def _slerp_shares(
+    job: Job, span: Span, base: int, other: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the two inputs of a span are multiplied with, each (1,)."""
+    import torch
+
+    key = job.key(span, base, other)
     cosine = job.scratch.findings.recall(
-        None if key is None else ("cosine", key), lambda: _cosine(job, base, other), lambda _: 64
+        None if key is None else ("cosine", key),
+        lambda: _cosine(job, span.of(job.sources[base]), span.of(job.sources[other])),
+        lambda cosine: cosine.nbytes,
     )
     share = torch.tensor([[job.options["t"]]], dtype=torch.float32)
     straight = cosine.abs() > _SLERP_COLLINEAR
@@ -142,13 +179,7 @@ def _slerp(job: Job) -> bool:
     sine = torch.sin(angle)
     first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine).view(1)
     second = torch.where(straight, share, torch.sin(share * angle) / sine).view(1)
-    for _, pieces, target in job.chunks((base, other)):
-        x = job.float_buffer("x", target)
-        y = job.float_buffer("y", target)
-        torch.mul(job.load(pieces[0], "x"), first, out=x)
-        torch.mul(job.load(pieces[1], "y"), second, out=y)
-        job.store(torch.add(x, y, out=x), target)
-    return True
+    return first, second
 
 
 def _cosine(job: Job, base: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -195,7 +226,7 @@ def _passthrough(job: Job) -> bool:
         value = job.cast(piece, "x")
         if scale is not None:
             value = torch.mul(value, scale, out=job.typed_buffer("scaled", target))
-        target.copy_(value)
+        job.store(value, target)
     return True
 
 

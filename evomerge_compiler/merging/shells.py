@@ -149,7 +149,7 @@ class Shells:
 
         code = donors.config if donors.code else None
         folders = [donors.tokenizer, donors.chat_template, code, *made_from]
-        states = [None if folder is None else list(_text_files(folder)) for folder in folders]
+        states = [None if folder is None else list(text_files(folder)) for folder in folders]
         return self._shell([config, donors.own_tokenizer, states], fill)
 
     def config(self, config: Mapping[str, Any], code: Path) -> Path:
@@ -160,7 +160,7 @@ class Shells:
             for path in sorted(code.glob("*.py")):
                 shutil.copyfile(path, part / path.name)
 
-        return self._shell([config, list(_text_files(code, "*.py"))], fill)
+        return self._shell([config, list(text_files(code, "*.py"))], fill)
 
     def _shell(self, content: Sequence[object], fill: Callable[[Path], None]) -> Path:
         text = json.dumps(content, sort_keys=True)
@@ -183,7 +183,7 @@ class Shells:
         return path
 
 
-def _text_files(folder: Path, pattern: str = "*") -> Iterator[tuple[str, int, int]]:
+def text_files(folder: Path, pattern: str = "*") -> Iterator[tuple[str, int, int]]:
     """Path, size and time of a donor's files: whoever changes one gets another shell."""
     place = folder.resolve()
     for path in sorted(place.glob(pattern)):

@@ -1,8 +1,9 @@
 """Tensors of stages that are never written: made when they are read, held until nobody needs them.
 
-mergekit seeds its generator once a stage and makes tensors in one order, so that a stage that
-draws random numbers has to be made in that order from its start, whoever asks. All others are made
-in any order. This module knows nothing of mergekit or torch.
+Small tensors are made several at once, a *batch*. mergekit seeds its generator once a stage and
+makes tensors in one order, so that a stage that draws random numbers has to be made in that order
+from its start, whoever asks. All others are made in any order. This module knows nothing of
+mergekit or torch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Batch = Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -31,30 +33,42 @@ class StageTensors:
     in_order: bool
 
 
-def count_uses(
-    stages: Mapping[str, StageTensors], *, everything: bool = False
-) -> dict[str, Counter[str]]:
-    """How often each tensor of each stage will be read by later stages.
+@dataclass(frozen=True)
+class Needed:
+    """What of a stage a merge makes.
+
+    Attributes:
+        names: The tensors that are made, in the stage's order.
+        uses: How often each of them will be read by later stages. One that is not was made for
+            what it draws.
+    """
+
+    names: Sequence[str]
+    uses: Counter[str]
+
+
+def needed(stages: Mapping[str, StageTensors]) -> dict[str, Needed]:
+    """What of each stage is made for the last one.
 
     Args:
         stages: In order of execution; the last one is the result.
-        everything: All tensors will be made, not just those that the result needs.
     """
     uses: dict[str, Counter[str]] = {name: Counter() for name in stages}
+    found = {}
     last = list(stages)[-1]
     for name, stage in reversed(list(stages.items())):
         wanted = list(stage.names)
-        if name != last and not everything:
-            found = [at for at, tensor in enumerate(wanted) if uses[name][tensor]]
-            if stage.in_order:
-                wanted = wanted[: max(found, default=-1) + 1]
-            else:
-                wanted = [wanted[at] for at in found]
+        if name != last:
+            at = [place for place, tensor in enumerate(wanted) if uses[name][tensor]]
+            wanted = (
+                wanted[: max(at, default=-1) + 1] if stage.in_order else [wanted[i] for i in at]
+            )
         for tensor in wanted:
             for source, read in stage.reads[tensor]:
                 if source in uses:
                     uses[source][read] += 1
-    return uses
+        found[name] = Needed(wanted, uses[name])
+    return found
 
 
 def result_order(stages: Mapping[str, StageTensors]) -> list[str]:
@@ -90,22 +104,26 @@ class StageResults(Generic[T]):
     """The tensors of one stage of one merge.
 
     Args:
-        stage: Their names and order.
-        make: Makes one of them.
-        uses: How often each will be read.
+        batches: Those that are made together, in the stage's order.
+        make: Makes a batch.
+        uses: How often each tensor will be read.
+        in_order: Batches are made one after the other, whichever is asked for.
         kept: Where they stay for other merges, None when they do not.
     """
 
     def __init__(
         self,
-        stage: StageTensors,
-        make: Callable[[str], T],
+        batches: Sequence[Batch],
+        make: Callable[[Batch], Iterable[T]],
         uses: Mapping[str, int],
+        *,
+        in_order: bool,
         kept: dict[str, T] | None = None,
     ) -> None:
         self._make = make
-        self._in_order = stage.in_order
-        self._coming = iter(stage.names)
+        self._in_order = in_order
+        self._coming = iter(batches)
+        self._batches = {name: batch for batch in batches for name in batch}
         self._left = Counter(uses)
         self._held: dict[str, T] = {}
         self._kept = kept
@@ -115,22 +133,23 @@ class StageResults(Generic[T]):
         if self._kept is not None and name in self._kept:
             return self._kept[name]
         if name not in self._held:
-            self._advance([name] if not self._in_order else self._coming, name)
+            self._advance(name)
         value = self._held[name]
         self._left[name] -= 1
         if self._left[name] <= 0:
             del self._held[name]
         return value
 
-    def _advance(self, names: Iterable[str], last: str) -> None:
-        for name in names:
-            value = self._make(name)
+    def _advance(self, last: str) -> None:
+        """Makes the batch of a tensor, and those before it where the order counts."""
+        for batch in self._coming if self._in_order else [self._batches[last]]:
+            made = dict(zip(batch, self._make(batch), strict=True))
             if self._kept is not None:
-                self._kept[name] = value
-            # One that nobody reads was made for what it draws.
-            if self._left[name] > 0 or name == last:
-                self._held[name] = value
-            if name == last:
+                self._kept.update(made)
+            self._held.update(
+                (n, value) for n, value in made.items() if self._left[n] or n == last
+            )
+            if last in made:
                 return
         raise RuntimeError(f"{last} was read more often than foreseen")
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mergekit.merge_methods import merge_tensors, registered_methods
 
-from evomerge_compiler.merging import kernel_masks, kernel_order, kernels
-from evomerge_compiler.merging.kernels import Findings, Scratch
+from evomerge_compiler.merging import kernel_cuts, kernel_order, kernels
+from evomerge_compiler.merging.kernels import Findings, Group, Scratch
 
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 CHUNK = 4096
@@ -71,8 +71,12 @@ def compare(
     torch.manual_seed(3)
     kernel = kernels.fast(method)
     assert kernel is not None
-    ours = kernel(tensors, base_index, per_input, options, scratch or Scratch(chunk=CHUNK), **more)
-    assert ours is not None
+    group = Group(tensors, more.get("out"), more.get("keys"))
+    scratch = scratch or Scratch(chunk=CHUNK)
+    result = kernel([group], base_index, per_input, options, scratch, **casts)
+    assert result is not None
+    (ours,) = result.tensors
+    assert result.finite is bool(theirs.isfinite().all())
     assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
     assert torch.equal(bits(ours), bits(theirs))
     assert torch.equal(state, torch.get_rng_state())
@@ -152,10 +156,64 @@ def test_what_mergekit_cannot_do_is_left_to_it(
     kernel = kernels.fast(method)
     assert kernel is not None
     state = torch.get_rng_state()
-    assert kernel(tensors, 0, [{}, values], options, Scratch(chunk=CHUNK)) is None
+    assert kernel([Group(tensors)], 0, [{}, values], options, Scratch(chunk=CHUNK)) is None
     assert torch.equal(state, torch.get_rng_state())
     with pytest.raises(RuntimeError, match="p_in"):
         differences(method, tensors)
+
+
+@pytest.mark.parametrize("types", [(b, None) for b in DTYPES] + [(torch.float32, torch.bfloat16)])
+@pytest.mark.parametrize("method", [*DEFAULTS, "linear", "slerp", "passthrough"])
+def test_small_tensors_together_are_merged_as_one_by_one(
+    method: str, types: tuple[torch.dtype, torch.dtype | None]
+) -> None:
+    """mergekit sees one after the other; here some have memory of their own, some have not."""
+    dtype, out_dtype = types
+    shapes = ((3, 50), (1,), (33,), (7, 13), (640,), (2, 5, 8), (129,))
+    if method.startswith("della"):
+        shapes = tuple(shape for shape in shapes if len(shape) < 3 and shape[-1] > 1)
+    n_models = {"passthrough": 0, "slerp": 1}.get(method, 2)
+    found = [models(n_models, shape, torch.bfloat16, seed) for seed, shape in enumerate(shapes)]
+    values = {"weight": WEIGHTS, "density": DENSITIES, "scale": (0.3,)}
+    names = {"linear": ["weight"], "slerp": [], "passthrough": ["scale"]}
+    per_input = [
+        {name: values[name][i] for name in names.get(method, ["weight", "density"])}
+        | extras(method)
+        for i in range(n_models + 1)
+    ]
+    options = DEFAULTS.get(method, {"normalize": True}) | {"lambda": 0.7, "int8_mask": False}
+    options = {"slerp": {"t": 0.3}, "linear": {"normalize": True}, "passthrough": {}}.get(
+        method, options
+    )
+    base_index = None if method in ("linear", "passthrough") else 0
+    if method in DEFAULTS:
+        per_input[0] = {}
+    given = {name: [p[name] for p in per_input if p] for name in per_input[-1]}
+    torch.manual_seed(3)
+    theirs = [
+        merge_tensors(tensors, method, parameters={**options, **given}, base_index=base_index,
+                      dtype=dtype, out_dtype=out_dtype)
+        for tensors in found
+    ]  # fmt: skip
+    state = torch.get_rng_state()
+    kernel = kernels.fast(method)
+    assert kernel is not None
+    for with_out in (lambda i: True, lambda i: i % 2 > 0, lambda i: method == "passthrough"):
+        outs = [torch.empty_like(t) if with_out(i) else None for i, t in enumerate(theirs)]
+        torch.manual_seed(3)
+        if method == "passthrough":
+            outs = [torch.empty_like(t) for t in theirs]
+        groups = [
+            Group(t, out, [f"{id(x)}" for x in t]) for t, out in zip(found, outs, strict=True)
+        ]
+        result = kernel(groups, base_index, per_input, options, Scratch(Findings(), CHUNK),
+                        dtype=dtype, out_dtype=out_dtype)  # fmt: skip
+        assert result is not None and result.finite
+        for ours, expected, out in zip(result.tensors, theirs, outs, strict=True):
+            assert (ours.dtype, ours.shape) == (expected.dtype, expected.shape)
+            assert torch.equal(bits(ours), bits(expected))
+            assert out is None or out.data_ptr() == ours.data_ptr()
+        assert torch.equal(state, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("density", [0.0, 0.06, 0.5, 0.94, 1.0, 1.5])
@@ -249,14 +307,14 @@ def test_result_goes_where_it_belongs() -> None:
     kernel = kernels.fast("linear")
     assert kernel is not None
     with pytest.raises(ValueError, match="bfloat16 tensor of shape"):
-        kernel(tensors[:1], None, [{"weight": 1.0}], {"normalize": True}, Scratch(),
-               out=torch.empty(3))  # fmt: skip
+        kernel([Group(tensors[:1], torch.empty(3))], None, [{"weight": 1.0}], {"normalize": True},
+               Scratch())  # fmt: skip
 
 
 def test_what_was_found_out_serves_equal_keys_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, find = [], kernel_masks._find_cut
+    found, find = [], kernel_cuts._find_cut
     monkeypatch.setattr(
-        kernel_masks, "_find_cut", lambda *a, **k: found.append(a[0].index) or find(*a, **k)
+        kernel_cuts, "_find_cut", lambda *a, **k: found.append(a[0].index) or find(*a, **k)
     )
     scratch = Scratch(Findings(), chunk=CHUNK)
     base, first, second = models(2, (13, 700), torch.bfloat16)
@@ -296,7 +354,7 @@ def test_whole_runs_and_zeros_need_no_order(monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("ordered")
 
-    monkeypatch.setattr(kernel_masks, "_front", refuse)
+    monkeypatch.setattr(kernel_cuts, "_front", refuse)
     base, model = models(1, (100, 100), torch.bfloat16)
     differences("ties", [base, model], (0.9,))  # cuts among the unchanged values
     distinct = torch.randperm(10_000).float() + 1
@@ -319,7 +377,7 @@ def test_front_of_equal_keys_is_that_of_the_sort(n: int, n_values: int) -> None:
         ranked = torch.argsort(torch.from_numpy(keys).float(), descending=True).numpy()
         for n_front in sorted({1, n // 10, n // 2, n - 1} - {0}):
             value = int(keys[ranked[n_front - 1]])
-            found = kernel_order.front(keys.copy(), np.empty(n, np.int32), n_front, value)
+            found = kernel_order.front(keys.copy(), n_front, value)
             assert found is not None
             expected = ranked[:n_front][keys[ranked[:n_front]] == value]
             assert np.array_equal(np.sort(found), np.sort(expected))
@@ -350,8 +408,10 @@ def test_what_is_not_finite_stays_so(dtype: torch.dtype, density: float) -> None
     kernel = kernels.fast("ties")
     assert kernel is not None
     per_input = [{}, *({"weight": weight, "density": density} for weight in (0.6, 0.4))]
-    ours = kernel([base, first, second], 0, per_input, options, Scratch(chunk=CHUNK))
-    assert ours is not None
+    groups = [Group([base, first, second])]
+    result = kernel(groups, 0, per_input, options, Scratch(chunk=CHUNK))
+    assert result is not None and not result.finite
+    (ours,) = result.tensors
     assert torch.equal(theirs.isfinite(), ours.isfinite())
     assert torch.equal(bits(theirs.nan_to_num()), bits(ours.nan_to_num()))
 
@@ -399,7 +459,8 @@ def test_declines_before_anything_is_drawn_or_written(case: str) -> None:
     assert kernel is not None
     per_input = [{"weight": 0.5, "density": density, "epsilon": 0.5}] * len(tensors)
     options = {**DEFAULTS[method], "lambda": 1.0}
-    assert kernel(tensors, base_index, per_input, options, Scratch(), out=out) is None
+    groups = [Group(tensors, out)]
+    assert kernel(groups, base_index, per_input, options, Scratch()) is None
     assert torch.equal(state, torch.get_rng_state())
     assert bool((out == 7).all())
 
