@@ -2,9 +2,9 @@
 
 With ``evaluation.limit`` a search asks few items, so the best of many candidates is mostly the
 luckiest. All other search items lie idle, and held-out ones must not choose. So the best
-``search.shortlist`` candidates are asked all search items, and finalists are chosen by these. The
-same idea is a last stage of sequential halving: what is left is measured with a larger budget
-(Jamieson and Talwalkar, *Non-stochastic Best Arm Identification*, AISTATS 2016).
+``search.shortlist`` candidates are asked all search items, and finalists are chosen by these: the
+last rounds of sequential halving, in which the few that are left get the larger part of the budget
+(Karnin, Koren and Somekh, *Almost Optimal Exploration in Multi-Armed Bandits*, ICML 2013).
 
 The answers stand in ``baselines/<ID>/full_search``. No file of a candidate changes, and what the
 search was told stays what it was told.
