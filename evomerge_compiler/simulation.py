@@ -19,7 +19,7 @@ from evomerge_compiler.executors.simulated import SimulatedExecutor
 from evomerge_compiler.launch import Options, Result, load, require_search, search
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
-from evomerge_compiler.run_folder.setup import RunSetup
+from evomerge_compiler.run_folder.setup import SIMULATION, RunSetup
 
 # A simulated run never takes the folder of a real one.
 SUFFIX = "-simulated"
@@ -64,7 +64,7 @@ def simulate(
 def _resolved(recipe: Recipe, world: World) -> dict[str, object]:
     """What must be the same when the run goes on; a real run never has the same."""
     return {
-        "simulation": recipe.simulation.model_dump(mode="json"),
+        SIMULATION: recipe.simulation.model_dump(mode="json"),
         "models": {alias: model.identity for alias, model in world.sources.items()},
         "template": f"{recipe.template.name} sha256:{recipe.template.sha256}",
         "versions": {"mergekit": importlib.metadata.version("mergekit")},

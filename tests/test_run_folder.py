@@ -464,6 +464,10 @@ def test_other_versions_stop_the_run_until_they_are_accepted(tmp_path: Path) -> 
     [change] = again.lock.accepted
     assert change["from_generation"] == 1
     assert RunFolder.open(run.root, create_from=toys.setup(path, resolved=resolved)).lock.accepted
+    simulated = toys.setup(path, resolved={"simulation": {}, **resolved}, accept_lock=True)
+    with pytest.raises(UsageError, match="is a real run") as refused:
+        RunFolder.open(run.root, create_from=simulated)
+    assert "evomerge evolve" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize(

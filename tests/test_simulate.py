@@ -111,10 +111,16 @@ def test_mistakes_have_exit_codes(tmp_path: Path, arguments: list[str], code: in
     assert folder.exists() == (code == 1), "a mistake leaves no folder behind"
 
 
-def test_a_real_run_never_goes_on_in_a_simulated_folder(finished: tuple[Path, str]) -> None:
+@pytest.mark.parametrize("further", [[], ["--accept-lock"]])
+def test_a_real_run_never_goes_on_in_a_simulated_folder(
+    finished: tuple[Path, str], further: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, _ = finished
     before = digest(folder)
-    assert run(["evolve", str(folder), "--gens", "21"]) == 2
+    assert run(["evolve", str(folder), "--gens", "21", *further]) == 2
+    message = capsys.readouterr().err
+    assert "is a simulated run" in message and "--accept-lock" not in message
+    assert f"evomerge simulate {folder}" in message
     assert digest(folder) == before
 
 

@@ -61,6 +61,8 @@ MAY_CHANGE = (
 # The order of these is the order of coordinates and columns.
 _ORDERED = (("models",), ("genome",), ("evaluation", "tasks"))
 _MISSING = "(absent)"
+# What a simulated run resolved to holds this, and what a real one did never does.
+SIMULATION = "simulation"
 
 
 @dataclass(frozen=True)
@@ -331,6 +333,7 @@ def _resumed(store: RunStore, lock: RunLock, setup: RunSetup) -> RunLock:
             f"{store.root / 'recipe.yaml'} was edited and is not the recipe given",
             hint=f"go on with the edited one: evomerge evolve {store.root / 'recipe.yaml'}",
         )
+    _same_kind(store, lock.resolved, setup.resolved)
     drift = resolved_changes(lock.resolved, setup.resolved)
     accepted = lock.accepted
     if drift and not setup.accept_lock:
@@ -352,3 +355,20 @@ def _resumed(store: RunStore, lock: RunLock, setup: RunSetup) -> RunLock:
         overrides = tuple(reversed(dict.fromkeys(reversed(given))))
         fresh = replace(fresh, overrides=overrides, models=setup.models or lock.models)
     return fresh
+
+
+def _same_kind(store: RunStore, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """A simulated run stays one: scores of a landscape and of models are never mixed.
+
+    Raises:
+        UsageError: One of the two is simulated and the other is not.
+    """
+    if (SIMULATION in old) == (SIMULATION in new):
+        return
+    command, others = ("simulate", "evolve") if SIMULATION in old else ("evolve", "simulate")
+    kind = "simulated" if SIMULATION in old else "real"
+    raise UsageError(
+        f"{store.root} is a {kind} run: its scores do not compare with those of {others}",
+        hint=f"go on with `evomerge {command} {store.root}`, or name another folder: --run-dir",
+        place=Place(str(store.root / "recipe.lock.yaml")),
+    )
