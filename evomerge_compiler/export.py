@@ -99,13 +99,14 @@ def write_card(
     references = {alias: model.reference for alias, model in plan.models.items()}
     # Folders of this machine mean nothing to others: the card names models as the recipe does.
     named = {alias: _public(recipe, alias, ref) for alias, ref in references.items()}
-    write_atomic(out / CONFIG, plan.written(named, folder_hint="a folder that has the models"))
+    text = plan.written(named, how="save as mergekit.yaml where its models lie and run")
+    write_atomic(out / CONFIG, text)
     parts = [_front_matter(named), f"# {recipe.name}\n", _origin(recipe, run, candidate)]
     parts.append("## Models\n\n" + "\n".join(f"- `{alias}`: {r}" for alias, r in named.items()))
     if candidate is not None and run is not None:
         parts += _scores(candidate, run.final())
         parts.append("## Lineage\n\n```\n" + _tree(run, candidate) + "\n```")
-    parts.append("## Merge\n\n```yaml\n" + plan.written(named).strip() + "\n```")
+    parts.append("## Merge\n\n```yaml\n" + text.strip() + "\n```")
     write_atomic(out / CARD, "\n\n".join(part.strip() for part in parts) + "\n")
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,24 @@ def test_compile_prints_generation_0_on_stdout(capsys: pytest.CaptureFixture[str
     assert methods == {(a, b) for a in ("linear", "slerp") for b in ("ties", "dare_ties")}
 
 
+def test_every_candidate_that_is_printed_stands_and_one_alone_is_a_file_that_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call("compile", QUICKSTART, "-S", "genome.density=0.25") == 0
+    text = capsys.readouterr().out
+    documents = list(yaml.safe_load_all(text))
+    assert len(documents) == 8 * 3
+    calls = [line for line in text.splitlines() if line.startswith("# c0")]
+    for slot, line in enumerate(calls):
+        assert line.startswith(f"# c{slot:02d} (evomerge compile {QUICKSTART} -S genome.density")
+    _, *arguments = shlex.split(calls[5].partition("(")[2].partition(" prints")[0])
+    assert call(*arguments) == 0
+    alone = capsys.readouterr().out
+    assert alone.startswith("# compiled by evomerge; save as mergekit.yaml and run:  mergekit-")
+    assert list(yaml.safe_load_all(alone)) == documents[15:18]
+    assert [document.get("name") for document in documents[15:18]] == ["s1", "s2", None]
+
+
 def test_compile_writes_a_folder_a_candidate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,8 +97,8 @@ def test_compile_select_set_and_raw(capsys: pytest.CaptureFixture[str]) -> None:
     assert documents[1]["models"][0]["parameters"]["density"] == 0.25
     assert call("compile", QUICKSTART, "--select", "c99") == errors.EXIT_BAD_INPUT
     assert "no candidate 'c99'" in capsys.readouterr().err
-    assert call("compile", QUICKSTART, "--select", "c00", "--raw") == 0
-    assert "merge_method" in capsys.readouterr().out
+    assert call("compile", QUICKSTART, "--raw") == 0
+    assert len(list(yaml.safe_load_all(capsys.readouterr().out))) == 8 * 3
 
 
 def test_options_that_would_be_ignored_are_refused(

@@ -195,7 +195,7 @@ def test_references_replace_the_links_of_the_run_folder(
     header_models: SimpleNamespace, tmp_path: Path
 ) -> None:
     plan = plan_of(header_models, tmp_path, "slerp", aliases="ab")
-    text = plan.written({"a": "owner/x@abc", "b": "/somewhere/b"}, folder_hint="out/c00")
+    text = plan.written({"a": "owner/x@abc", "b": "/somewhere/b"}, how="run in out/c00")
     data = yaml.safe_load(text)
     assert [item["model"] for item in data["models"]] == ["owner/x@abc", "/somewhere/b"]
     assert data["base_model"] == "owner/x@abc"

@@ -76,5 +76,5 @@ def _write(folder: Path, candidate: OpenCandidate, here: Path) -> None:
     write_standalone(folder, candidate.id, here / "recipe.yaml")
     plan = standalone_plan(folder, candidate.id, candidate.plan)
     references = {alias: model.reference for alias, model in plan.models.items()}
-    text = plan.written(references, folder_hint=str(here))
+    text = plan.written(references, how=f"run in {here}")
     write_atomic(here / "mergekit.yaml", text)

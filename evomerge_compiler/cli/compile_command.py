@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,7 +23,11 @@ from evomerge_compiler.errors import UsageError
     "evomerge compile recipes/quickstart.yaml -o out/"
 )
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--select", metavar="SLOT", help="Only this candidate of generation 0: c02.")
+@click.option(
+    "--select",
+    metavar="SLOT",
+    help="Only this candidate of generation 0, as a file that runs: c02.",
+)
 @click.option(
     "-o",
     "--out",
@@ -43,8 +49,9 @@ def command(
 ) -> None:
     """Print the mergekit YAML that would run.
 
-    A merge recipe gives its own; an experiment its generation 0. What is printed runs unchanged
-    with the command in its first line. Values of genes can be set with -S genome.NAME=VALUE.
+    A merge recipe gives its own; an experiment its generation 0, one candidate after the other to
+    read. One candidate (--select), or each file of -o, runs unchanged with the command in its
+    first line. Values of genes can be set with -S genome.NAME=VALUE.
     """  # fmt: skip
     from evomerge_compiler import recipe as recipes
     from evomerge_compiler.compiler import render_raw
@@ -54,8 +61,8 @@ def command(
     loaded = recipes.load(recipe, overrides=overrides, models=split_models(models))
     genomes = recipes_of(loaded, select)
     if raw:
-        for name, merge in genomes.items():
-            click.echo(f"# {name}\n{render_raw(merge)}")
+        texts = [f"# {name}\n{render_raw(merge).rstrip()}\n" for name, merge in genomes.items()]
+        click.echo("---\n".join(texts), nl=False)
         return
     plans = compiled(loaded, genomes)
     if out is not None:
@@ -63,9 +70,7 @@ def command(
     elif as_json:
         print_json({name: as_data(plan) for name, plan in plans.items()})
     else:
-        texts = [plan.written(references(plan)) for plan in plans.values()]
-        # One file a candidate is what runs; on a screen they stand one after the other.
-        click.echo("\n".join(texts), nl=False)
+        click.echo(printed(plans, again(recipe, overrides, models)), nl=False)
 
 
 def recipes_of(loaded, select: str | None):  # type: ignore[no-untyped-def]
@@ -113,6 +118,32 @@ def references(plan: MergePlan) -> dict[str, str]:
     return {alias: model.reference for alias, model in plan.models.items()}
 
 
+def printed(plans: dict[str, MergePlan], call: str) -> str:
+    """The text of one candidate; of several, one after the other, to read.
+
+    Args:
+        plans: Slot name to plan.
+        call: The command, without the slot that gives a file which runs.
+    """
+    how = "save as mergekit.yaml and run"
+    texts = {name: plan.written(references(plan), how=how) for name, plan in plans.items()}
+    if len(texts) > 1:
+        # Candidates share the names of their stages: together they are no file that runs.
+        texts = {
+            name: f"# {name} ({call} {name} prints a file that runs)\n{text}"
+            for name, text in texts.items()
+        }
+    return "---\n".join(texts.values())
+
+
+def again(recipe: Path, overrides: Sequence[str], models: str) -> str:
+    """The same command for one slot, which is to follow."""
+    words = ["evomerge", "compile", str(recipe)]
+    for text in overrides:
+        words += ["-S", text]
+    return shlex.join([*words, *(["--models", models] if models else []), "--select"])
+
+
 def write(plans: dict[str, MergePlan], out: Path) -> None:
     """One file a candidate, each with the command that runs it."""
     from evomerge_compiler.yamlio import write_atomic
@@ -121,7 +152,7 @@ def write(plans: dict[str, MergePlan], out: Path) -> None:
         # A folder each, as in a generation: mergekit-multi keeps its stages beside the file.
         path = out / name / "mergekit.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, plan.written(references(plan), folder_hint=str(path.parent)))
+        write_atomic(path, plan.written(references(plan), how=f"run in {path.parent}"))
         click.echo(path)
 
 

@@ -86,14 +86,17 @@ class MergePlan:
         return self.random_seed if stage.random_seed is None else stage.random_seed
 
     def written(
-        self, references: Mapping[str, str] | None = None, *, folder_hint: str = "."
+        self,
+        references: Mapping[str, str] | None = None,
+        *,
+        how: str = "run in the run folder",
     ) -> str:
         """The text with its header comment: the exact mergekit command, and the notes.
 
         Args:
             references: Alias to what replaces ``models/src/<alias>``, for a text that runs
                 anywhere; an alias that is left out keeps its place in the run folder.
-            folder_hint: The folder to run the command in, for the comment.
+            how: What to do with the command, for the comment.
         """
         several = len(self.stages) > 1
         notes = list(self.notes)
@@ -114,7 +117,7 @@ class MergePlan:
         ]
         has_lora = any("+" in str(ref) for ref in replaced.values() if isinstance(ref, str))
         lines = [
-            f"# compiled by evomerge; run in {_folder(folder_hint)}:  {self.command(has_lora)}",
+            f"# compiled by evomerge; {how}:  {self.command(has_lora)}",
             *(f"# {note}" for note in notes),
         ]
         return "\n".join(lines) + "\n" + yamlio.dump_all(named)
@@ -128,10 +131,6 @@ class MergePlan:
             stages = "-I models/stages --out-path OUT --no-lazy"
             return f"mergekit-multi {CONFIG_NAME} {stages} {seed}{lora}"
         return f"mergekit-yaml {CONFIG_NAME} OUT {seed}{lora}"
-
-
-def _folder(hint: str) -> str:
-    return "the run folder" if hint == "." else hint
 
 
 def _substitute(data: Any, replaced: Mapping[str, object]) -> Any:
