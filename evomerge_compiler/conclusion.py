@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evomerge_compiler import baselines, guards, racing, shortlist
+from evomerge_compiler import baselines, guards, racing, shortlist, time_budget
 from evomerge_compiler import fitness as fit
 from evomerge_compiler.baselines import SPLITS, Contender, name_of, uniform_plan
 from evomerge_compiler.candidate import Outcome, Scores
@@ -225,8 +225,10 @@ class _Table:
         """What ``final.yaml`` holds."""
         ending = self.ending
         searched = self.short.searched if self.short else ending
-        out: dict[str, object] = {
-            "reason": ending.reason,
+        out: dict[str, object] = {"reason": ending.reason}
+        if ending.reason == time_budget.REASON:
+            out[time_budget.HOURS] = self.search.budget.hours
+        out |= {
             "winner": str(self.winner.id) if self.winner else None,
             "search_best": str(searched.best.id) if searched.best else None,
             "candidates": ending.n_candidates,

@@ -45,6 +45,7 @@ from evomerge_compiler.seeds import SEED_OPERATOR, seed_proposals
 from evomerge_compiler.strategies import Strategy
 from evomerge_compiler.strategies.base import ranked
 from evomerge_compiler.strategies.factory import build
+from evomerge_compiler.time_budget import REASON, TimeBudget
 
 
 class Evolution:
@@ -55,7 +56,7 @@ class Evolution:
         folder: Its run folder, held by this process.
         executor: Runs the merges and evaluations.
         observers: Are told what happens.
-        clock: Seconds, for the time budget.
+        clock: Seconds, for the time budget; they are counted over all calls.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Evolution:
         self.folder = folder
         self.executor = executor
         self.observers = observers
-        self.clock = clock
+        self.time = TimeBudget(folder, recipe.search.budget.hours, clock)
         self.strategy: Strategy = build(recipe)
         self.history = History(recipe.search)
         self.world = gather(recipe)
@@ -89,7 +90,6 @@ class Evolution:
             EvomergeError: Something stops every candidate, or the folder is damaged; all that
                 was scored stays.
         """
-        started = self.clock()
         sealed = self.folder.sealed_generations()
         self._tell_observers(Started(self.recipe, str(self.folder.root), generations, len(sealed)))
         for number in sealed:
@@ -98,7 +98,7 @@ class Evolution:
             if not sealed and self.folder.open_generation() is None:
                 self._begin(0)
             return self.history.ending("generations")
-        while (reason := self._stop(generations, started)) is None:
+        while (reason := self._stop(generations)) is None:
             self._generation(len(self.history.best_so_far))
         return self.history.ending(reason)
 
@@ -288,6 +288,7 @@ class Evolution:
         assert candidate.genome is not None
         outcome = Outcome(candidate.id, candidate.genome, value, failure, scores)
         merge_s, evaluate_s = (result.merge_s, result.evaluate_s) if result else (0.0, 0.0)
+        self.time.keep()
         self._tell_observers(CandidateDone(outcome, reused, merge_s, evaluate_s))
 
     def _tell_observers(self, event: Event) -> None:
@@ -296,7 +297,7 @@ class Evolution:
 
     # -- stopping ---------------------------------------------------------------------------
 
-    def _stop(self, generations: int, started: float) -> str | None:
+    def _stop(self, generations: int) -> str | None:
         """Why to stop now, or None. An open generation is always finished first."""
         if self.folder.open_generation() is not None:
             return None
@@ -307,9 +308,7 @@ class Evolution:
         budget = self.search.budget
         if budget.candidates is not None and self.history.n_candidates >= budget.candidates:
             return "candidates"
-        if budget.hours is not None and self.clock() - started >= budget.hours * 3600:
-            return "time"
-        return None
+        return REASON if self.time.used_up else None
 
 
 # --------------------------------------------------------------------------------------

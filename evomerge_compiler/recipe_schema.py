@@ -151,7 +151,7 @@ class Budget(Strict):
     """Stop when either is used up."""
 
     candidates: int | None = Field(None, ge=1)
-    hours: Number | None = Field(None, gt=0)
+    hours: Number | None = Field(None, gt=0, description="of searching, over all calls")
 
 
 _BOUND = re.compile(r"(best_parent|base)(?:\s*([+-])\s*([0-9]+(?:\.[0-9]+)?))?\Z")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
@@ -34,13 +35,14 @@ def evolve(
     overrides: Sequence[str] = (),
     observers: Sequence[Observer] = (),
     final: bool = True,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Ending:
     """Runs or resumes an evolution in ``run_dir``."""
     loaded = recipes.load(recipe, overrides=tuple(overrides))
     setup = RunSetup(loaded, recipe.read_bytes(), {"simulated": True}, tuple(overrides))
     folder = RunFolder.open(run_dir, create_from=setup)
     with folder.hold(), SimulatedExecutor(landscape, n_workers=workers) as executor:
-        ending = Evolution(loaded, folder, executor, observers).run(gens)
+        ending = Evolution(loaded, folder, executor, observers, clock).run(gens)
         if final and gens > 0:
             conclude(loaded, folder, executor, ending)
     return ending

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -87,14 +90,28 @@ def test_workers_and_the_order_of_results_change_nothing(
     assert digest(tmp_path / "run") == digest(unbroken)
 
 
-def _start(run: Path, gens: int, workers: int, points: int | None = None) -> Process:
-    """Starts or resumes the run; it writes a byte to ``points`` at every point of durable work."""
-    arguments = [QUICKSTART, run, gens, workers, *([] if points is None else [points])]
-    return subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "simulated_run.py", *map(str, arguments)],
-        pass_fds=[] if points is None else [points],
-        stderr=subprocess.PIPE,
-    )
+@contextlib.contextmanager
+def _started(run: Path) -> Iterator[tuple[Process, FileIO]]:
+    """Starts or resumes the run; gives a byte to read for every point of durable work.
+
+    What happens to it after so many points happens there on a busy machine too.
+    """
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "simulated_run.py", QUICKSTART, run, "4", "2",
+         str(writer)],
+        pass_fds=[writer], stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(writer)
+    with FileIO(reader) as points, process:
+        yield process, points
+
+
+def _passes(points: FileIO, n: int) -> bool:
+    """Waits for so many points; False where the run ends before."""
+    while n and (found := points.read(n)):
+        n -= len(found)
+    return n == 0
 
 
 def _killed(run: Path, after: int, later_s: float) -> bool:
@@ -102,18 +119,11 @@ def _killed(run: Path, after: int, later_s: float) -> bool:
 
     Args:
         run: Its folder.
-        after: Points of durable work that it passes first. Only they decide how far it gets, so
-            that a busy machine makes no difference.
+        after: Points of durable work that it passes first.
         later_s: How much longer it lives, at most.
     """
-    reader, writer = os.pipe()
-    process = _start(run, 4, 2, writer)
-    os.close(writer)
-    passed = 0
-    with os.fdopen(reader, "rb", buffering=0) as stream:
-        while passed < after and (found := stream.read(after - passed)):
-            passed += len(found)
-        if passed == after:
+    with _started(run) as (process, points):
+        if _passes(points, after):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=later_s)
             process.kill()
@@ -133,14 +143,14 @@ def test_kills_at_random_moments_leave_the_same_tree(unbroken: Path, tmp_path: P
     assert digest(run) == digest(unbroken)
 
 
-def test_sigterm_and_ctrl_c_end_the_run_in_good_order(unbroken: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_run_in_good_order(unbroken: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = _start(run, 4, workers=2)
-    deadline = time.monotonic() + 60
-    while not (run / "generations" / "000").is_dir() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
+    with _started(run) as (process, points):
+        assert _passes(points, 200)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate()
+    assert b"KeyboardInterrupt" in stderr
+    assert RunFolder.open(run).generations() and RunFolder.open(run).final() is None
     evolve(run, 4, overrides=NO_PLATEAU)
     assert digest(run) == digest(unbroken)
 
@@ -390,6 +400,30 @@ def test_budgets_end_a_run(tmp_path: Path) -> None:
     assert (ending.reason, ending.n_candidates) == ("candidates", 16)
     ending = evolve(tmp_path / "plateau", 50, overrides=("search.plateau.patience=1",))
     assert ending.reason == "plateau"
+
+
+def test_the_budget_of_hours_is_one_for_all_calls(tmp_path: Path) -> None:
+    run, clock = tmp_path / "run", functools.partial(next, itertools.count(0, 60.0))
+    brief, longer = (
+        (*NO_PLATEAU, "evaluation.limit=4", f"search.budget.hours={hours}") for hours in (0.2, 0.4)
+    )
+    evolve(run, 1, overrides=brief, clock=clock)
+    assert evolve(run, 50, overrides=brief, clock=clock).reason == "time"
+    before = digest(run)
+    final = RunFolder.open(run).final()
+    assert final is not None and (final["reason"], final["hours"]) == ("time", 0.2)
+    n_before = len(RunFolder.open(run).sealed_generations())
+
+    def again(overrides: tuple[str, ...]) -> None:
+        assert evolve(run, 50, overrides=overrides, clock=clock).reason == "time"
+
+    again(brief)
+    assert digest(run) == before, "what is over stays over"
+    shutil.rmtree(run / ".evomerge")
+    again(brief)
+    assert digest(run) == before, "in a clone too"
+    again(longer)
+    assert len(RunFolder.open(run).sealed_generations()) > n_before
 
 
 def test_slots_are_steady() -> None:

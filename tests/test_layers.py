@@ -60,6 +60,7 @@ LAYERS = [
         "simulation",
         "single",
         "standalone",
+        "time_budget",
     },
     {"report", "tracking", "export", "bench"},
     {"cli", "__main__", "__init__"},
