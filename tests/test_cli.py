@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
+from click.core import ParameterSource
 from simulated_run import QUICKSTART, ROOT, evolve
 
 from evomerge_compiler import cli, errors
@@ -41,6 +44,39 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(
     assert text.startswith(f"Usage: evomerge {name}")
     assert "Example" in text
     assert f"`{name}" in README or f"evomerge {name}" in README
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_option_has_a_variable_named_after_its_long_flag(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = click.Context(cli.evomerge, info_name="evomerge", auto_envvar_prefix=cli.PREFIX)
+    command = cli.evomerge.get_command(whole, name)
+    assert command is not None
+    context = click.Context(command, info_name=name, parent=whole)
+    for option in (p for p in command.params if isinstance(p, click.Option)):
+        long_flag = re.findall(r"--(\w[\w-]*)", " ".join(option.opts))
+        variable = f"EVOMERGE_{name}_{long_flag[0]}".upper().replace("-", "_")
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "1")
+            _, source = option.consume_value(context, {})
+        assert source is ParameterSource.ENVIRONMENT, variable
+
+
+def test_a_variable_does_what_its_option_does(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EVOMERGE_COMPILE_SET", "genome.density=0.25 search.population=4")
+    monkeypatch.setenv("EVOMERGE_COMPILE_SELECT", "c03")
+    assert call("compile", QUICKSTART) == 0
+    documents = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert documents[1]["models"][0]["parameters"]["density"] == 0.25
+    monkeypatch.setenv("EVOMERGE_STATUS_JSON", "1")
+    assert call("status", run) == 0
+    assert json.loads(capsys.readouterr().out)["sealed_generations"] == 2
+    # What a packager may set is no flag.
+    monkeypatch.setenv("EVOMERGE_VERSION", "2.0")
+    assert call("status", run) == 0
 
 
 def test_the_nearest_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:

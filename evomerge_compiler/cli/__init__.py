@@ -17,6 +17,8 @@ import click
 from evomerge_compiler import errors
 from evomerge_compiler.errors import EvomergeError
 
+# Of the variables that stand for options.
+PREFIX = "EVOMERGE"
 # Command to the line of help shown in the list, in the order people need them.
 COMMANDS = {
     "ls": "List recipes, templates, methods, strategies, evaluators, models or runs.",
@@ -62,6 +64,11 @@ class Commands(click.Group):
             return None
         module = importlib.import_module(f"evomerge_compiler.cli.{cmd_name}_command")
         command: click.Command = module.command
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                # click's own name is that of the parameter, which nobody who types sees.
+                parameter.envvar = variable(cmd_name, parameter)
+                parameter.allow_from_autoenv = False
         return command
 
     def resolve_command(
@@ -79,11 +86,17 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def variable(command: str, option: click.Option) -> str:
+    """The environment variable of an option: ``EVOMERGE_EVOLVE_WANDB`` of evolve's ``--wandb``."""
+    flag = next(flag for flag in option.opts if flag.startswith("--"))
+    return f"{PREFIX}_{command}_{flag[2:]}".replace("-", "_").upper()
+
+
 @click.group(
     cls=Commands,
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "auto_envvar_prefix": "EVOMERGE",
+        "auto_envvar_prefix": PREFIX,
         "max_content_width": 99,
     },
     epilog="Start with: evomerge compile recipes/quickstart.yaml",
@@ -91,7 +104,9 @@ class Commands(click.Group):
 @click.option("-v", "--verbose", count=True, help="More on stderr; twice for everything.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.version_option(package_name="evomerge-compiler", prog_name="evomerge")
+@click.version_option(
+    package_name="evomerge-compiler", prog_name="evomerge", allow_from_autoenv=False
+)
 @click.pass_context
 def evomerge(ctx: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     """Compile, run and evolve mergekit merges from YAML recipes."""

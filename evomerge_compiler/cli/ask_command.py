@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "evomerge ask runs/quickstart -n 1  |  evomerge ask runs/quickstart -o to-score/"
 )
 @click.argument("run")
-@click.option("-n", "count", type=click.IntRange(min=1), help="So many at most.")
+@click.option("-n", "--count", type=click.IntRange(min=1), help="So many at most.")
 @click.option(
     "--gens", type=click.IntRange(min=1), help="Generations in all; the recipe's number."
 )
