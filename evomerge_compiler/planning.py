@@ -33,6 +33,7 @@ from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.seeds import SEED_OPERATOR, seed_proposals
 from evomerge_compiler.strategies.factory import build
+from evomerge_compiler.time_budget import spent_s
 
 log = logging.getLogger(__name__)
 TIMINGS_FILE = ".evomerge/timings.json"
@@ -73,6 +74,7 @@ class Plan:
             where the seconds were measured, on candidates of which some may have been dropped.
         parents: What crossings may write to disk; None where no candidates are crossed.
         shortlist: What the best are asked at the end; None where the search asks everything.
+        seconds_allowed: What is left of the budget of time; None for no limit.
     """
 
     steps: tuple[Step, ...]
@@ -87,6 +89,7 @@ class Plan:
     seconds_at_first_look: float | None = None
     parents: WrittenParents | None = None
     shortlist: ShortlistItems | None = None
+    seconds_allowed: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -139,7 +142,10 @@ def plan(
     ahead = _next(recipe, run_dir)
     stages = run_dir / "models" / "stages"
     cache = StageCache(stages) if stages.is_dir() else None
+    allowed = _seconds_allowed(recipe, run_dir)
     left = ahead.generations_left(generations, recipe.search.budget.candidates)
+    if allowed is not None and allowed <= 0:
+        left = min(left, int(ahead.is_open))
     generations = min(generations, ahead.number + left)
     waiting = len(ahead.plans) - len(ahead.done) if left else 0
     candidates = waiting + max(0, left - 1) * (len(ahead.plans) - ahead.n_seeds)
@@ -176,7 +182,18 @@ def plan(
         seconds_at_first_look=looked,
         parents=parents,
         shortlist=short,
+        seconds_allowed=allowed,
     )
+
+
+def _seconds_allowed(recipe: Recipe, run_dir: Path) -> float | None:
+    """What is left of ``search.budget.hours``; None for no limit."""
+    assert recipe.search is not None
+    hours = recipe.search.budget.hours
+    if hours is None:
+        return None
+    begun = (run_dir / "recipe.lock.yaml").is_file()
+    return max(0.0, 3600.0 * hours - (spent_s(RunFolder.open(run_dir)) if begun else 0.0))
 
 
 def _kept(parents: WrittenParents | None, how: How) -> list[Need]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from evomerge_compiler.needs import How, Machine, Need
 from evomerge_compiler.planning import TimingLog
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.strategies.factory import build
+from evomerge_compiler.time_budget import SPENT_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 GB = 1_000_000_000
@@ -247,3 +249,23 @@ def test_a_budget_counts_what_the_run_has(
     evolve(run, 50, recipe=path, overrides=settings, final=False)
     assert RunFolder.open(run).sealed_generations() == [0, 1, 2]
     assert ahead() == (0, 0)
+
+
+def test_a_budget_of_time_is_told_and_what_is_spent_of_it_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, run = ROOT / "recipes" / "quickstart.yaml", tmp_path / "run"
+    setting = "search.budget.hours=0.01"
+    arguments = ["plan", str(path), "--run-dir", str(run), "-S", setting]
+    assert cli.run(arguments) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"search\.budget\.hours ends it after 1 min, about \d+ candidates", text)
+    assert cli.run([*arguments, "--gens", "1"]) == 0
+    assert "budget" not in capsys.readouterr().out, "it ends before"
+    evolve(run, 1, recipe=path, overrides=(setting,), final=False)
+    for spent, left in ((30.0, 49), (36.0, 0)):
+        (run / SPENT_FILE).write_text(f'{{"seconds": {spent}}}\n')
+        assert cli.run(["plan", str(run), "--json"]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert plan["seconds_allowed"] == pytest.approx(36.0 - spent)
+        assert plan["generations_left"] == left

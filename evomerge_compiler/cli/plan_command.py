@@ -148,6 +148,7 @@ def _plain(plan: Plan) -> dict[str, object]:
         "candidates_per_hour": plan.candidates_per_hour,
         "seconds": plan.seconds,
         "seconds_at_least": plan.seconds_at_least,
+        "seconds_allowed": plan.seconds_allowed,
         "basis": plan.basis,
         "racing": _plain_race(plan.race),
         "parents": None if plan.parents is None else vars(plan.parents),
@@ -210,6 +211,10 @@ def _summary(plan: Plan) -> Iterator[str]:
         f"{plan.candidates_per_hour:.1f} candidates an hour"
     )
     yield f"  {plan.basis}"
+    allowed = plan.seconds_allowed
+    if allowed is not None and allowed < plan.seconds:
+        n = int(allowed * plan.candidates_per_hour / 3600)
+        yield f"  search.budget.hours ends it after {hours(allowed)}, about {n} candidates"
     if plan.how.placement.overlaps:
         yield "  the CPU merges the next candidates while the GPU scores"
 
