@@ -26,7 +26,6 @@ from evomerge_compiler.merging.planned_stages import (
     StagePlanner,
     explained,
     failure,
-    is_source,
 )
 from evomerge_compiler.merging.stage_results import (
     Batch,
@@ -100,6 +99,7 @@ class PreparedMerge:
     Attributes:
         shell: Folder with all files of the result but its weights; shared, never changed.
         tensors: What the result holds, sorted by name.
+        planner: Its stages.
     """
 
     def __init__(self, merger: Merger, plan: MergePlan, sources: Mapping[str, Path]) -> None:
@@ -107,17 +107,17 @@ class PreparedMerge:
         self.merger = merger
         self.plan = plan
         self.deadline = None if limit_s is None else time.monotonic() + limit_s
-        self._planner = StagePlanner(merger.known, plan, sources, self._equal)
+        self.planner = StagePlanner(merger.known, plan, sources, self._equal)
         for stage in _needed(plan.stages):
             try:
-                self._planner.add(stage)
+                self.planner.add(stage)
             except WorkFailed:
                 # The command would have merged the earlier stages by now, and failed there first.
                 self._replay()
                 raise
         last = plan.stages[-1].name
-        self.shell = self._planner.folder(last)
-        self.tensors: Mapping[str, TensorSpec] = self._planner.stages[last].specs
+        self.shell = self.planner.folder(last)
+        self.tensors: Mapping[str, TensorSpec] = self.planner.stages[last].specs
 
     def stream(
         self, into: Mapping[str, torch.Tensor] | None = None
@@ -135,25 +135,15 @@ class PreparedMerge:
             WorkFailed: The merge failed, or a tensor holds NaN or infinity (after the last one).
         """
         try:
-            yield from self._merged(list(self._planner.stages.values()), into or {})
+            yield from self._merged(list(self.planner.stages.values()), into or {})
         except WorkFailed as error:
             if error.reason in ("invalid", "non_finite"):
                 self._replay()
             raise
 
-    def read(self, name: str, tensor: str) -> torch.Tensor:
-        """A tensor of a source model, by its name in the documents."""
-        return self.merger.known.source(self._planner.folder(name)).read(tensor)
-
-    def identity(self, name: str) -> str:
-        """The content key of a stage; the folder of a source, whose files never change."""
-        if is_source(name):
-            return str(self._planner.folder(name))
-        return self._planner.stages[name].stage.stage_key
-
     def _equal(self, last: Planned, one: str, another: str) -> bool:
         """Whether two tensors of a stage are equal bit for bit; they are made for this."""
-        run = _Run(self, [*self._planner.stages.values(), last])
+        run = _Run(self, [*self.planner.stages.values(), last])
         graph = last.graph
         results = StageResults(
             run.batches(last, graph.names if graph.in_order else [one, another]),
@@ -180,7 +170,7 @@ class PreparedMerge:
 
     def _replay(self) -> None:
         """Merges all planned stages in the command's order, for what it would have said."""
-        stages = list(self._planner.stages.values())
+        stages = list(self.planner.stages.values())
         for n_stages in range(1, len(stages) + 1):
             for _ in self._merged(stages[:n_stages], {}):
                 pass
@@ -191,6 +181,8 @@ class _Run:
 
     def __init__(self, merge: PreparedMerge, stages: Sequence[Planned]) -> None:
         self._merge = merge
+        self._planner = merge.planner
+        self._identities: dict[str, str] = {}
         self._results: dict[str, StageResults[torch.Tensor]] = {}
         self._draws: dict[str, AbstractContextManager[None]] = {}
         needs = needed({planned.stage.name: planned.graph for planned in stages})
@@ -237,13 +229,14 @@ class _Run:
         return merged.tensors
 
     def _read(self, name: str, tensor: str) -> torch.Tensor:
-        if is_source(name):
-            return self._merge.read(name, tensor)
-        return self._results[name].read(tensor)
+        stage = self._results.get(name)
+        return self._planner.source(name).read(tensor) if stage is None else stage.read(tensor)
 
     def _content_key(self, name: str, tensor: str) -> Hashable:
         """Equal keys promise equal bytes: a kernel may use again what it found out."""
-        return self._merge.identity(name), tensor
+        if name not in self._identities:
+            self._identities[name] = self._planner.identity(name)
+        return self._identities[name], tensor
 
 
 def _needed(stages: Sequence[Stage]) -> list[Stage]:

@@ -76,6 +76,7 @@ def _find_cut(difference: Difference, low: int, high: int, *, descending: bool) 
     tied = torch.empty(0, dtype=torch.int32)
     if low >= high:
         return Cut(above=float("inf"), below=None, tied=tied)
+    order = _order(difference, descending=descending)
     runs = _runs(difference, [low] if high == n else [low, high - 1])
     bottom, top = runs[0], runs[-1]
     # A run that the window holds whole needs no order. Nor do zeros: masked or not, they are zero.
@@ -83,10 +84,36 @@ def _find_cut(difference: Difference, low: int, high: int, *, descending: bool) 
         run for run in dict.fromkeys(runs) if run.bits and not low <= run.begin < run.end <= high
     ]
     if split:
-        kept = [_kept_of_run(difference, run, low, high, descending=descending) for run in split]
+        window = (n - high, n - low) if descending else (low, high)
+        kept = [
+            _kept_of_run(difference, run, window, order, descending=descending) for run in split
+        ]
         tied = torch.from_numpy(np.sort(np.concatenate(kept)))
     below = None if high == n else _value(top.bits + (top not in split), dtype)
     return Cut(_value(bottom.bits - (bottom not in split), dtype), below, tied)
+
+
+def _order(difference: Difference, *, descending: bool) -> kernel_order.Indices | None:
+    """The elements (n,) in the order of mergekit's sort, where it is worth to know all of it.
+
+    Two models that a search keeps are asked for at one density after the other. A model that is
+    itself a merge hardly ever comes back.
+    """
+    import torch
+
+    job, key = difference.job, difference.key
+    findings = job.scratch.findings
+    if key is None or difference.n > job.scratch.chunk or not findings.asked(("cuts", key)):
+        return None
+
+    def sort() -> kernel_order.Indices:
+        magnitudes = torch.from_numpy(_bits(difference)).view(job.dtype).float()
+        sorted_: kernel_order.Indices = (
+            torch.argsort(magnitudes, descending=descending).int().numpy()
+        )
+        return sorted_
+
+    return findings.recall(("order", key, descending), sort, lambda order: order.nbytes)
 
 
 def _runs(difference: Difference, ranks: Sequence[int]) -> list[_Run]:
@@ -151,13 +178,26 @@ def _count(difference: Difference, upper: int | None) -> torch.Tensor:
 
 
 def _kept_of_run(
-    difference: Difference, run: _Run, low: int, high: int, *, descending: bool
+    difference: Difference,
+    run: _Run,
+    window: tuple[int, int],
+    order: kernel_order.Indices | None,
+    *,
+    descending: bool,
 ) -> kernel_order.Indices:
-    """Indices (n_kept,) of the elements of a run that a window of ascending ranks keeps."""
-    begin, end = run.begin, run.end
-    if descending:
-        n = difference.n
-        begin, end, low, high = n - end, n - begin, n - high, n - low
+    """Indices (n_kept,) of the elements of a run that a window keeps.
+
+    Args:
+        difference: Of a span.
+        run: Some of its elements.
+        window: The first place in mergekit's order that is kept, and the first that is not.
+        order: mergekit's order, where it is known.
+        descending: Whether that order has the largest magnitude first.
+    """
+    n, (low, high) = difference.n, window
+    begin, end = (n - run.end, n - run.begin) if descending else (run.begin, run.end)
+    if order is not None:
+        return order[max(low, begin) : min(high, end)]
     if high < end:
         kept = _front(difference, high, run.bits, descending=descending)
     else:

@@ -103,7 +103,7 @@ def merge(job: Job, method: Method) -> bool:
             )
             _drop(job, part, start, row)
             rows.append(_as_float(job, row.mul_(part.weight), i))
-        mixed = job.typed_buffer("mixed", target)
+        mixed = job.memory(target, job.dtype, "mixed")
         if method.votes:
             _vote(job, rows, [part.weight for part in parts], mixed)
         else:
@@ -260,7 +260,7 @@ def _sum(job: Job, rows: Sequence[torch.Tensor]) -> torch.Tensor:
 def _vote(
     job: Job, rows: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], mixed: torch.Tensor
 ) -> None:
-    """Sums what has the sign of the sum of all; overwrites the rows.
+    """Sums what has the sign of the sum of all.
 
     Args:
         job: The merge.
@@ -270,15 +270,20 @@ def _vote(
     """
     import torch
 
-    majority = _sum(job, rows).ge_(0).mul_(2).sub_(1)
-    kept = job.float_buffer("mixed", mixed).zero_()
-    divisor = job.float_buffer("divisor", mixed).zero_()
+    # A sum from zero on is never minus zero, so that its sign says whether it is at least zero.
+    majority = _sum(job, rows)
+    torch.copysign(torch.ones(1), majority, out=majority)
+    direct = mixed.dtype == torch.float32
+    kept = (mixed if direct else job.float_buffer("kept", mixed)).zero_()
+    divisor = job.float_buffer("divisor", mixed).zero_() if job.options["normalize"] else None
     agrees = job.float_buffer("agrees", mixed)
     for row, weight in zip(rows, weights, strict=True):
         torch.mul(row, majority, out=agrees).gt_(0)
-        divisor.addcmul_(agrees, weight.float())
-        kept.add_(row.mul_(agrees))
-    mixed.copy_(kept)
-    if job.options["normalize"]:
+        kept.addcmul_(row, agrees)
+        if divisor is not None:
+            divisor.addcmul_(agrees, weight.float())
+    if not direct:
+        mixed.copy_(kept)
+    if divisor is not None:
         divisor.add_(torch.eq(divisor, 0, out=agrees))  # nothing agreed: divide by one
         mixed.div_(job.typed_buffer("divisor", mixed).copy_(divisor))

@@ -147,6 +147,12 @@ class Job:
 
         return self.scratch.take(f"float.{slot}", like.numel(), torch.float32)
 
+    def memory(self, target: torch.Tensor, dtype: torch.dtype, slot: str) -> torch.Tensor:
+        """Where a piece of the result is computed: in its place where that has the type."""
+        if target.dtype == dtype == self.dtype:
+            return target
+        return self.scratch.take(f"memory.{slot}", target.numel(), dtype)
+
     def typed_buffer(self, slot: str, like: torch.Tensor) -> torch.Tensor:
         """A buffer of ``dtype`` and of a piece's length."""
         return self.scratch.take(f"typed.{slot}", like.numel(), self.dtype)
@@ -176,7 +182,9 @@ class Job:
         """Rounds a value to ``dtype``, then to the type of the result."""
         if value.dtype != self.dtype and target.dtype != self.dtype:
             value = self.typed_buffer("store", value).copy_(value)
-        self.checks.append(is_finite(target.copy_(value)))  # while it is in the cache
+        if value is not target:
+            target.copy_(value)
+        self.checks.append(is_finite(target))  # while it is in the cache
 
 
 @dataclass(frozen=True)
@@ -307,8 +315,9 @@ def _covers(group: Group) -> bool:
     # Places are kept as int32.
     if first is None or first.ndim == 0 or not 0 < first.numel() < 1 << 31:
         return False
+    covered = _covered()
     return all(
-        tensor.dtype in _covered()
+        tensor.dtype in covered
         and tensor.device.type == "cpu"
         and tensor.shape == first.shape
         and not tensor.requires_grad
@@ -343,10 +352,16 @@ def _end_to_end(
     ]
     if len(groups) == 1:
         return tuple(column[0] for column in columns)
-    return tuple(
-        torch.cat(column, out=scratch.take(f"source.{i}", n, dtype))
-        for i, column in enumerate(columns)
-    )
+    found = []
+    for i, column in enumerate(columns):
+        (own, *others) = {tensor.dtype for tensor in column}
+        whole = scratch.take(f"source.{i}", n, dtype)
+        if others or own == dtype:
+            torch.cat(column, out=whole)
+        else:  # faster than a conversion on the way
+            whole.copy_(torch.cat(column, out=scratch.take("source", n, own)))
+        found.append(whole)
+    return tuple(found)
 
 
 def _memory(

@@ -25,7 +25,10 @@ class Mask(Protocol):
     """What is kept of a model's difference."""
 
     def mask(self, start: int, piece: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-        """Writes 1 for what is kept of a piece that begins at ``start``, else 0."""
+        """For a piece that begins at ``start``: 1 for what is kept of it, else 0.
+
+        It is in ``out``, or in memory of the mask that is not to be changed.
+        """
 
 
 class Window:
@@ -79,27 +82,30 @@ class Drawn:
         import torch
 
         self._packed = job.n > job.scratch.chunk
-        n_bytes = -(-job.n // 8) if self._packed else job.n
-        self._kept = job.scratch.take(f"kept.{index}", n_bytes, torch.uint8)
+        size, dtype = (-(-job.n // 8), torch.uint8) if self._packed else (job.n, job.dtype)
+        self._kept = job.scratch.take(f"kept.{index}", size, dtype)
 
-    def keep(self, start: int, kept: torch.Tensor) -> None:
-        """Takes in what is kept from ``start`` on: true or false, (n_piece,).
+    def keep(self, start: int, draws: torch.Tensor, limits: torch.Tensor | int) -> None:
+        """Keeps elements from ``start`` on whose draw (n_piece,) is below their limit.
 
         Where there are more elements than a chunk has, ``start`` is a multiple of 8.
         """
+        import torch
+
         if self._packed:
-            bits = np.packbits(kept.numpy(), bitorder="little")
+            bits = np.packbits((draws < limits).numpy(), bitorder="little")
             self._kept.numpy()[start // 8 : start // 8 + len(bits)] = bits
         else:
-            self._kept[start : start + kept.numel()] = kept
+            torch.lt(draws, limits, out=self._kept[start : start + draws.numel()])
 
     def mask(self, start: int, piece: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         """See :class:`Mask`."""
         import torch
 
-        if not self._packed:
-            return out.copy_(self._kept[start : start + piece.numel()])
         end = start + piece.numel()
+        if not self._packed:
+            kept = self._kept[start:end]
+            return kept if kept.dtype == out.dtype else out.copy_(kept)
         packed = self._kept.numpy()[start // 8 : -(-end // 8)]
         bits = np.unpackbits(packed, bitorder="little")
         return out.copy_(torch.from_numpy(bits[start % 8 : start % 8 + piece.numel()]))
@@ -134,7 +140,7 @@ def drawn(job: Job, densities: Mapping[int, float]) -> dict[int, Mask]:
     import torch
 
     limits = {
-        index: _draw_limits(torch.tensor(density, dtype=work_type(job.dtype))).item()
+        index: int(_draw_limits(torch.tensor(density, dtype=work_type(job.dtype))))
         for index, density in densities.items()
     }
     kept = {index: Drawn(job, index) for index in densities}
@@ -143,7 +149,7 @@ def drawn(job: Job, densities: Mapping[int, float]) -> dict[int, Mask]:
         for index, limit in limits.items():
             for start in range(0, span.n, size):
                 draws = _draws(job, min(size, span.n - start))
-                kept[index].keep(span.start + start, draws < limit)
+                kept[index].keep(span.start + start, draws, limit)
     return {**kept}
 
 
@@ -174,15 +180,15 @@ def drawn_by_rank(job: Job, chances: Mapping[int, tuple[float, float]]) -> dict[
         for index, (density, epsilon) in chances.items():
             probabilities = rank_probabilities(span.shape[-1], density, epsilon, job.dtype)
             difference = Difference(job, index, span)
-            for start, draws in _drawn_by_rank(difference, _draw_limits(probabilities)):
-                kept[index].keep(span.start + start, draws)
+            for start, limits in _limits_by_rank(difference, _draw_limits(probabilities)):
+                kept[index].keep(span.start + start, _draws(job, limits.numel()), limits)
     return {**kept}
 
 
-def _drawn_by_rank(
+def _limits_by_rank(
     difference: Difference, limits: torch.Tensor
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """First element and choice (n_piece,) of each piece, given the limits of the ranks."""
+    """First element of each piece, and the limits (n_piece,) by the ranks of its elements."""
     import torch
 
     job, n_columns = difference.job, limits.numel()
@@ -192,7 +198,7 @@ def _drawn_by_rank(
         order = torch.argsort(piece.abs_().view(-1, n_columns), dim=1)
         limit = torch.empty(order.shape, dtype=torch.int32)
         limit.scatter_(1, order, limits.expand_as(order))
-        yield start, (_draws(job, piece.numel()).view(order.shape) < limit).view(-1)
+        yield start, limit.view(-1)
 
 
 def _whole_bytes(n_bits: int) -> int:

@@ -15,19 +15,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import torch
+
 Keys = NDArray[np.signedinteger[Any]]
 Indices = NDArray[np.int32]
+Places = NDArray[np.intp]
 
-_SORTED = 512  # ranges up to here are sorted
+_SORTED = 2048  # ranges up to here are sorted
 _BLOCK = 1 << 16
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Tied:
     """The keys of one value.
 
@@ -41,12 +45,12 @@ class _Tied:
 
     def divide(self, place: int) -> tuple[_Tied, _Tied]:
         """Those before a place, and the others."""
-        n = int(np.searchsorted(self.at, place))
+        n = int(self.at.searchsorted(place))
         return _Tied(self.at[:n], self.index[:n]), _Tied(self.at[n:], self.index[n:])
 
 
 class _Moves:
-    """Follows equal keys while a range is parted, in which no key moves twice.
+    """Follows equal keys while others and they are swapped, none of them twice.
 
     Args:
         tied: The keys.
@@ -55,24 +59,28 @@ class _Moves:
     def __init__(self, tied: _Tied) -> None:
         self._tied = tied
         self._at = tied.at.copy()
+        self._moved = False
 
-    def swap(self, left: NDArray[np.intp], right: NDArray[np.intp]) -> None:
+    def swap(self, left: Places, right: Places) -> None:
         """Keys at places (n,) that rise were swapped with those at others, which fall."""
-        self._follow(left, right)
-        self._follow(right[::-1], left[::-1])
+        if len(left):
+            self._follow(left, right)
+            self._follow(right[::-1], left[::-1])
 
-    def _follow(self, source: NDArray[np.intp], target: NDArray[np.intp]) -> None:
-        if not len(source):
-            return
-        first, last = np.searchsorted(self._tied.at, (source[0], source[-1] + 1))
-        at = self._tied.at[first:last]
-        found = np.searchsorted(source, at)
-        moved = np.flatnonzero(source[found] == at)
-        self._at[first + moved] = target[found[moved]]
+    def _follow(self, source: Places, target: Places) -> None:
+        first, last = self._tied.at.searchsorted((source[0], source[-1] + 1))
+        if first < last:
+            at = self._tied.at[first:last]
+            found = source.searchsorted(at)
+            moved = (source[found] == at).nonzero()[0]
+            self._at[first + moved] = target[found[moved]]
+            self._moved = True
 
     def result(self) -> _Tied:
         """Where the keys stand now."""
-        order = np.argsort(self._at)
+        if not self._moved:
+            return self._tied
+        order = self._at.argsort()
         return _Tied(self._at[order], self._tied.index[order])
 
 
@@ -87,6 +95,8 @@ def front(keys: Keys, n_front: int, value: int) -> Indices | None:
     Returns:
         Their indices (n_found,), or None where the sort would have changed its method.
     """
+    import torch
+
     places = where(keys, value)
     tied = _Tied(places, places)
     found = []
@@ -106,7 +116,8 @@ def front(keys: Keys, n_front: int, value: int) -> Indices | None:
         else:
             last, tied = cut, before
     if first < n_front:
-        sorted_ = first + _sort(keys[first:last])[: n_front - first]
+        # torch sorts integers as it sorts floats.
+        sorted_ = first + _sort(torch.from_numpy(keys[first:last]))[: n_front - first]
         wanted = sorted_[keys[sorted_] == value]
         found.append(tied.index[np.searchsorted(tied.at, wanted)])
     return np.concatenate(found) if found else np.empty(0, np.int32)
@@ -124,10 +135,12 @@ def where(keys: Keys, value: int) -> Indices:
 @lru_cache(maxsize=1)
 def is_known() -> bool:
     """Whether torch sorts as :func:`front` expects."""
+    import torch
+
     draw = np.random.default_rng(0)
-    for n, n_values in ((12, 3), (400, 5), (5000, 60), (5000, 4000)):
+    for n, n_values in ((12, 3), (400, 5), (9000, 60), (9000, 4000)):
         keys = draw.integers(0, n_values, n).astype(np.int32)
-        sorted_ = _sort(keys)
+        sorted_ = _sort(torch.from_numpy(keys).float())
         for n_front in (1, n // 3, n - 2):
             value = keys[sorted_[n_front - 1]]
             expected = [i for i in sorted_[:n_front] if keys[i] == value]
@@ -137,13 +150,11 @@ def is_known() -> bool:
     return True
 
 
-def _sort(keys: Keys) -> NDArray[np.int64]:
-    """What torch's unstable descending sort makes of a few keys, as indices (n,)."""
+def _sort(keys: torch.Tensor) -> NDArray[np.int64]:
+    """What torch's unstable descending sort makes of keys, as indices (n,)."""
     import torch
 
-    # The ranks of the keys are exact as float32, which keys of 32 bits are not.
-    ranks = np.unique(keys, return_inverse=True)[1].astype(np.float32)
-    order: NDArray[np.int64] = torch.argsort(torch.from_numpy(ranks), descending=True).numpy()
+    order: NDArray[np.int64] = torch.argsort(keys, descending=True).numpy()
     return order
 
 
@@ -156,7 +167,7 @@ def _move_median_to_first(keys: Keys, tied: _Tied, first: int, last: int) -> _Ti
         median = a if keys[a] > keys[c] else c if keys[b] > keys[c] else b
     keys[first], keys[median] = keys[median], keys[first]
     moves = _Moves(tied)
-    moves.swap(np.array([first]), np.array([median]))
+    moves.swap(np.array((first,)), np.array((median,)))
     return moves.result()
 
 
@@ -168,14 +179,14 @@ def _part(keys: Keys, moves: _Moves, first: int, last: int, pivot: int) -> int:
     known as soon as both lists are.
     """
     while last - first > 4 * _BLOCK:
-        left = np.flatnonzero(keys[first : first + _BLOCK] <= pivot) + first
-        right = np.flatnonzero(keys[last - _BLOCK : last] >= pivot)[::-1] + (last - _BLOCK)
+        left = _places(keys[first : first + _BLOCK] <= pivot, first)
+        right = _places(keys[last - _BLOCK : last] >= pivot, last - _BLOCK)[::-1]
         n = min(len(left), len(right))
         _swap(keys, moves, left[:n], right[:n])
         first = int(left[n]) if n < len(left) else first + _BLOCK
         last = int(right[n]) + 1 if n < len(right) else last - _BLOCK
-    left = np.flatnonzero(keys[first:last] <= pivot) + first
-    right = np.flatnonzero(keys[first:last] >= pivot)[::-1] + first
+    left = _places(keys[first:last] <= pivot, first)
+    right = _places(keys[first:last] >= pivot, first)[::-1]
     n = min(len(left), len(right))
     n = int(np.count_nonzero(left[:n] < right[:n]))
     _swap(keys, moves, left[:n], right[:n])
@@ -183,7 +194,14 @@ def _part(keys: Keys, moves: _Moves, first: int, last: int, pivot: int) -> int:
     return int(min(ends))
 
 
-def _swap(keys: Keys, moves: _Moves, left: NDArray[np.intp], right: NDArray[np.intp]) -> None:
+def _places(chosen: NDArray[np.bool_], start: int) -> Places:
+    """Where a range that begins at ``start`` holds what was chosen."""
+    places: Places = chosen.nonzero()[0]
+    places += start
+    return places
+
+
+def _swap(keys: Keys, moves: _Moves, left: Places, right: Places) -> None:
     moves.swap(left, right)
     moved = keys[left]
     keys[left] = keys[right]

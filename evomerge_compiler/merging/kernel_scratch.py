@@ -18,6 +18,7 @@ T = TypeVar("T")
 # A handful of float32 buffers of this many elements stay in the processor's caches, and each is so
 # long that the microsecond that a torch call costs does not count.
 CHUNK_ELEMENTS = 1 << 18
+_ENTRY_BYTES = 1 << 10  # of a finding's keys and objects, about
 # A buffer above this goes back to the system when its kernel is done: the few huge tensors of a
 # model (its embeddings) must not set the size of an idle worker.
 _KEPT_BYTES = 192 << 20
@@ -41,13 +42,19 @@ class Findings:
     def __len__(self) -> int:
         return len(self._values)
 
+    def asked(self, key: Hashable) -> bool:
+        """Whether this was asked before with this key."""
+        known = key in self._values
+        self.recall(key, lambda: None, lambda _: 0)
+        return known
+
     def recall(self, key: Hashable | None, find: Callable[[], T], size: Callable[[T], int]) -> T:
         """What was found under a key, or what ``find`` finds now.
 
         Args:
             key: Of the inputs' content and of all else that counts; None finds anew.
             find: Finds it.
-            size: Bytes that it holds.
+            size: Bytes that it holds, besides what any entry takes.
         """
         if key is None:
             return find()
@@ -56,7 +63,7 @@ class Findings:
             found: T = self._values[key][0]
             return found
         value = find()
-        self._values[key] = value, size(value)
+        self._values[key] = value, _ENTRY_BYTES + size(value)
         self._n_bytes += self._values[key][1]
         while self._n_bytes > self._limit_bytes:
             self._n_bytes -= self._values.popitem(last=False)[1][1]
@@ -75,6 +82,7 @@ class Scratch:
         self.findings = Findings(limit_bytes=0) if findings is None else findings
         self.chunk = chunk
         self._buffers: dict[str, torch.Tensor] = {}
+        self._largest_bytes = 0  # no buffer has more
 
     def take(self, slot: str, n: int, dtype: torch.dtype) -> torch.Tensor:
         """A buffer (n,) with any content, the same memory each time for the same slot.
@@ -92,8 +100,11 @@ class Scratch:
             self._buffers.pop(slot, None)  # before the new one is allocated
             buffer = torch.empty(n_bytes, dtype=torch.uint8)
             self._buffers[slot] = buffer
+            self._largest_bytes = max(self._largest_bytes, n_bytes)
         return buffer[:n_bytes].view(dtype)
 
     def trim(self, kept_bytes: int = _KEPT_BYTES) -> None:
         """Gives buffers above a size back to the system."""
-        self._buffers = {k: b for k, b in self._buffers.items() if b.numel() <= kept_bytes}
+        if self._largest_bytes > kept_bytes:
+            self._buffers = {k: b for k, b in self._buffers.items() if b.numel() <= kept_bytes}
+            self._largest_bytes = kept_bytes

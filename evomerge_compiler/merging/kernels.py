@@ -121,7 +121,7 @@ def _linear(job: Job) -> bool:
     divides = bool(job.options["normalize"]) and total.item() != 1.0
     zeros = job.scratch.take("zeros", min(job.scratch.chunk, job.n), torch.float32).zero_()
     for _, pieces, target in job.chunks():
-        mixed = job.float_buffer("mixed", target)
+        mixed = job.memory(target, torch.float32, "mixed")
         start = zeros[: target.numel()]
         for piece, weight in zip(pieces, weights.unbind(1), strict=True):
             # mergekit's call: a multiplication and an addition may round otherwise than this.
@@ -173,17 +173,16 @@ def _slerp_shares(
         lambda: _cosine(job, span.of(job.sources[base]), span.of(job.sources[other])),
         lambda cosine: cosine.nbytes,
     )
-    share = torch.tensor([[job.options["t"]]], dtype=torch.float32)
-    straight = cosine.abs() > _SLERP_COLLINEAR
-    angle = torch.acos(torch.where(straight, 0, cosine))
+    share = torch.tensor([job.options["t"]], dtype=torch.float32)
+    if cosine.abs() > _SLERP_COLLINEAR:
+        return 1 - share, share
+    angle = torch.acos(cosine)
     sine = torch.sin(angle)
-    first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine).view(1)
-    second = torch.where(straight, share, torch.sin(share * angle) / sine).view(1)
-    return first, second
+    return torch.sin((1 - share) * angle) / sine, torch.sin(share * angle) / sine
 
 
 def _cosine(job: Job, base: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """The cosine (1, 1) of the angle between two inputs."""
+    """The cosine (1,) of the angle between two inputs."""
     import torch
 
     norms = []
@@ -210,7 +209,7 @@ def _cosine(job: Job, base: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
             torch.div(job.load(y, "y"), norms[1], out=right)
             xy.mul_(right)
         products.append(product.view(1, -1).sum(dim=1, keepdim=True))
-    return torch.stack(products).sum(dim=0).clamp(-1, 1)
+    return torch.stack(products).sum(dim=0).clamp(-1, 1).view(1)
 
 
 def _passthrough(job: Job) -> bool:

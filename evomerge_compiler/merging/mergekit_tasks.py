@@ -139,11 +139,10 @@ class StageTasks:
     def _together(self, one: str, other: str) -> bool:
         """Whether one kernel call merges both."""
         alike = self.layout.outputs[one].alike
-        return (
-            alike is not None
-            and alike == self.layout.outputs[other].alike
-            and self._parameters[one] == self._parameters[other]
-        )
+        if alike is None or alike != self.layout.outputs[other].alike:
+            return False
+        first, second = self._parameters[one], self._parameters[other]
+        return first is second or first == second
 
     def _load(self, output: Output, read: Reader) -> dict[Any, torch.Tensor]:
         """What an output is merged from, by mergekit's references."""

@@ -151,6 +151,7 @@ class StagePlanner:
         self._equal = equal
         self._shells: dict[str, Path] = {}
         self._files: dict[Path, Hashable] = {}
+        self._opened: dict[str, SourceModel] = {}
 
     def folder(self, name: str) -> Path:
         """The folder of a source, or of a stage's text files, by its name in the documents."""
@@ -158,10 +159,20 @@ class StagePlanner:
             return self._sources[name[len(SOURCE_PREFIX) :]]
         return self._shells[name]
 
-    def _tensors(self, name: str) -> Mapping[str, TensorSpec]:
+    def source(self, name: str) -> SourceModel:
+        """A source model, by its name in the documents."""
+        if name not in self._opened:
+            self._opened[name] = self._known.source(self.folder(name))
+        return self._opened[name]
+
+    def identity(self, name: str) -> str:
+        """The content key of a stage; the folder of a source, whose files never change."""
         if is_source(name):
-            return self._known.source(self.folder(name)).tensors
-        return self.stages[name].specs
+            return str(self.folder(name))
+        return self.stages[name].stage.stage_key
+
+    def _tensors(self, name: str) -> Mapping[str, TensorSpec]:
+        return self.source(name).tensors if is_source(name) else self.stages[name].specs
 
     def add(self, stage: Stage) -> None:
         """Plans the next stage.
@@ -246,7 +257,7 @@ class StagePlanner:
     def _read_while_planning(self, name: str, tensor: str) -> torch.Tensor:
         if not is_source(name):
             raise InMemoryUnavailable(f"{tensor} of stage {name} has to be converted by mergekit")
-        return self._known.source(self.folder(name)).read(tensor)
+        return self.source(name).read(tensor)
 
 
 def is_source(name: str) -> bool:

@@ -338,7 +338,7 @@ def test_what_was_found_out_serves_equal_keys_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_findings_drop_what_was_not_used_for_longest() -> None:
-    findings = Findings(limit_bytes=2)
+    findings = Findings(limit_bytes=2 * 1024 + 2)
     found = []
 
     def recall(key: str | None) -> None:
