@@ -19,7 +19,7 @@ from evomerge_compiler.gene_spec import init_problems, is_declaration, read_gene
 from evomerge_compiler.genome import BY_MODEL, OTHER_TENSORS, Gene, Genome, GenomeSpace
 from evomerge_compiler.recipe_candidates import read_genome
 from evomerge_compiler.recipe_errors import validate
-from evomerge_compiler.recipe_overrides import override, replace_models
+from evomerge_compiler.recipe_overrides import from_here, override, replace_models
 from evomerge_compiler.recipe_racing import racing_problems
 from evomerge_compiler.recipe_schema import (
     CandidateFile,
@@ -117,7 +117,8 @@ def load(
     Args:
         path: The file, or the name of a shipped recipe.
         overrides: ``key=value`` with dotted keys, as given with ``-S``.
-        models: Paths that replace the recipe's models in order, as given with ``--models``.
+        models: Models that replace the recipe's own in order, as given with ``--models``; paths
+            are relative to the current folder.
 
     Raises:
         RecipeError: Something is wrong; several mistakes come as one ErrorList.
@@ -131,9 +132,13 @@ def load(
             hint="start from a shipped recipe: evomerge cp quickstart mine.yaml",
         )
     folder, locked_overrides, locked_models = _started_with(found)
-    replace_models(document, data, models or locked_models)
+    if models:
+        seen = [from_here(path, folder) for path in models]
+        document = replace_models(document, models, seen)
+    else:
+        document = replace_models(document, locked_models)
     for text in (*locked_overrides, *overrides):
-        override(document, text)
+        document = override(document, text)
     loaded = from_document(document, folder)
     return loaded.in_run(found.parent) if _is_run(found) else loaded
 

@@ -1,54 +1,114 @@
-"""What the command line sets in a recipe before it is checked: ``-S`` and ``--models``."""
+"""What the command line sets in a recipe before it is checked: ``-S`` and ``--models``.
+
+What is set there stands there: a mistake in it is shown at the flag, not in the recipe.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from evomerge_compiler import yamlio
 from evomerge_compiler.errors import Place, RecipeError
-from evomerge_compiler.yamlio import Document
+from evomerge_compiler.yamlio import Document, PathKey
+
+# What holds of a model's part in the recipe, whichever model plays it.
+_KEPT = ("domain", "weight")
+_LOCAL_SUFFIXES = (".yaml", ".yml", ".gguf")
 
 
-def replace_models(document: Document, data: dict[str, Any], paths: Sequence[str]) -> None:
-    """Puts other paths in the place of the recipe's models, in order.
+def from_here(path: str, folder: Path) -> str:
+    """A model given on the command line, as a recipe in another folder names it.
+
+    Args:
+        path: Hub id, ``zoo:NAME``, or a path that is relative to the current folder.
+        folder: What relative paths in the recipe are relative to.
+    """
+    if path.startswith(("/", "~")):
+        return path
+    if not (path.startswith(".") or path.endswith(_LOCAL_SUFFIXES) or os.path.exists(path)):
+        return path
+    seen = os.path.relpath(os.path.abspath(path), folder.resolve())
+    # A plain owner/name would be a hub id on a machine that lacks the folder.
+    return seen if seen.startswith(".") else f"./{seen}"
+
+
+def replace_models(
+    document: Document, given: Sequence[str], paths: Sequence[str] | None = None
+) -> Document:
+    """The document with other models in the place of the recipe's own, in order.
+
+    Facts, revision and adapter go with the model that is replaced; domain and weight stay.
+
+    Args:
+        document: The recipe.
+        given: The models as ``--models`` names them; nothing changes where there are none.
+        paths: The same as the recipe would name them.
 
     Raises:
         RecipeError: There are more or fewer of them.
     """
-    if not paths:
-        return
-    specs = data.get("models")
-    if not isinstance(specs, dict) or len(specs) != len(paths):
-        count = len(specs) if isinstance(specs, dict) else 0
-        raise document.error(
-            f"--models names {len(paths)} models, the recipe has {count}", ("models",), key=True
+    if not given:
+        return document
+    text = ",".join(given)
+    data = document.data
+    found = data.get("models") if isinstance(data, dict) else None
+    specs = found if isinstance(found, dict) else {}
+    if len(specs) != len(given):
+        raise RecipeError(
+            f"--models names {len(given)} models, the recipe has {len(specs)}",
+            hint="name one for each of: " + ", ".join(specs) if specs else None,
+            place=Place(f"--models {text}"),
         )
-    for spec, path in zip(specs.values(), paths, strict=True):
-        # The facts and the revision belong to the model that is replaced.
-        if isinstance(spec, dict):
-            spec.clear()
-            spec["path"] = path
+    column = 1
+    for alias, shown, path in zip(specs, given, paths or given, strict=True):
+        place = Place(f"--models {text}", 1, column, text)
+        spec = specs[alias] if isinstance(specs[alias], dict) else {}
+        kept = {key: spec[key] for key in _KEPT if key in spec}
+        at = ("models", alias, "path")
+        document = document.with_value(at[:2], {"path": path, **kept}, {at[:2]: place, at: place})
+        column += len(shown) + 1
+    return document
 
 
-def override(document: Document, text: str) -> None:
-    """Sets ``a.b.c=value`` in the document; the value is read as YAML.
+def override(document: Document, text: str) -> Document:
+    """The document with ``a.b.c=value`` set in it; the value is read as YAML.
 
     Raises:
         RecipeError: It is no such text, or what it names cannot hold a value.
     """
+    file = f"-S {text}"
     key, equals, raw = text.partition("=")
-    place = Place(f"-S {text}")
     if not equals or not key:
-        raise RecipeError("expected key=value", place=place)
-    value = yamlio.parse(raw, file=f"-S {text}").data
-    part = document.data
+        raise RecipeError("expected key=value", place=Place(file))
     steps = key.split(".")
-    for depth, step in enumerate(steps[:-1]):
+    columns = [1 + sum(len(step) + 1 for step in steps[:depth]) for depth in range(len(steps))]
+    lines = text.splitlines()
+
+    def moved(place: Place) -> Place:
+        """A place in the value as one in the whole text."""
+        column = place.column + len(key) + 1 if place.line == 1 else place.column
+        return Place(file, place.line, column, lines[place.line - 1] if place.line else "")
+
+    try:
+        value = yamlio.parse(raw, file=file)
+    except RecipeError as error:
+        error.place = moved(error.place) if error.place else None
+        raise
+    keys = [Place(file, 1, column, lines[0]) for column in columns]
+    places: dict[PathKey, Place] = {}
+    part: Any = document.data
+    for depth, step in enumerate(steps):
+        at = tuple(steps[: depth + 1])
         if not isinstance(part, dict):
-            where = ".".join(steps[:depth])
-            raise RecipeError(f"{where} holds a single value, it has no {step!r}", place=place)
-        part = part.setdefault(step, {})
-    if not isinstance(part, dict):
-        raise RecipeError(f"{'.'.join(steps[:-1])} holds a single value", place=place)
-    part[steps[-1]] = value
+            where = ".".join(at[:-1])
+            raise RecipeError(f"{where} has no keys, so no {step!r}", place=keys[depth])
+        if step not in part or depth == len(steps) - 1:
+            places |= {at: keys[depth], (*at, "\0key"): keys[depth]}
+        part = part.get(step, {})
+    path = tuple(steps)
+    places[path] = moved(Place(file, 1, 1))
+    places |= {(*path, *inner): moved(value.place(inner)) for inner in value.places}
+    return document.with_value(path, value.data, places)

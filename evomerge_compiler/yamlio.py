@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -53,13 +53,13 @@ class Document:
         file: The path as the user gave it.
         lines: The text, split into lines.
         places: (line, column) of each value by its path; of each mapping key under
-            ``path + ("\\0key",)``.
+            ``path + ("\\0key",)``. A whole place where a part comes from somewhere else.
     """
 
     data: object
     file: str
     lines: tuple[str, ...] = field(repr=False, default=())
-    places: Mapping[PathKey, tuple[int, int]] = field(repr=False, default_factory=dict)
+    places: Mapping[PathKey, tuple[int, int] | Place] = field(repr=False, default_factory=dict)
 
     def place(self, path: Sequence[str | int] = (), *, key: bool = False) -> Place:
         """The place of the value at ``path`` (or of its key), or of its nearest parent.
@@ -88,10 +88,34 @@ class Document:
         """An error that points at ``path`` in this document."""
         return kind(message, hint=hint, place=self.place(path, key=key))
 
-    def _at(self, position: tuple[int, int]) -> Place:
+    def with_value(
+        self, path: Sequence[str], value: object, places: Mapping[PathKey, Place]
+    ) -> Document:
+        """The document with another value at ``path``, which stands somewhere else.
+
+        Args:
+            path: Keys from the root; mappings that are missing are made.
+            value: Plain data.
+            places: Where it and its parts stand, by their paths in this document.
+        """
+        wanted: PathKey = tuple(path)
+        kept = {at: place for at, place in self.places.items() if at[: len(wanted)] != wanted}
+        data = _with_value(self.data, path, value)
+        return replace(self, data=data, places={**kept, **places})
+
+    def _at(self, position: tuple[int, int] | Place) -> Place:
+        if isinstance(position, Place):
+            return position
         line, column = position
         snippet = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
         return Place(self.file, line, column, snippet)
+
+
+def _with_value(data: object, path: Sequence[str], value: object) -> object:
+    if not path:
+        return value
+    whole = data if isinstance(data, Mapping) else {}
+    return {**whole, path[0]: _with_value(whole.get(path[0]), path[1:], value)}
 
 
 def read_file(path: str | os.PathLike[str], *, kind: str = "recipe") -> Document:

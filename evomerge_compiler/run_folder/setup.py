@@ -94,7 +94,8 @@ class RunLock:
     Attributes:
         recipe_sha256: Hash of ``recipe.yaml``.
         folder: What relative paths in the recipe are relative to, itself relative to the run.
-        overrides, models: As in :class:`RunSetup`.
+        overrides: As in :class:`RunSetup`.
+        models: What ``--models`` named, relative to ``folder`` as the recipe's own paths are.
         resolved: As in :class:`RunSetup`.
         recipe: The recipe's data, overrides applied.
         accepted: Changes of ``resolved`` that a person accepted: the generation from which the
@@ -121,7 +122,7 @@ class RunLock:
             recipe_sha256=sha256(setup.source),
             folder=os.path.relpath(setup.recipe.folder.resolve(), root.resolve()),
             overrides=setup.overrides,
-            models=setup.models,
+            models=_paths(data) if setup.models else (),
             resolved=setup.resolved,
             recipe=data,
         )
@@ -160,6 +161,10 @@ class RunLock:
             accepted=tuple(data["accepted"]),
             forked_from=data["forked_from"],
         )
+
+
+def _paths(data: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(spec["path"] for spec in data["models"].values())
 
 
 def _check_format(text: str, file: str) -> None:
@@ -353,7 +358,7 @@ def _resumed(store: RunStore, lock: RunLock, setup: RunSetup) -> RunLock:
         # Of two equal ones the later counts, since of two for one key the later wins.
         given = (*lock.overrides, *setup.overrides)
         overrides = tuple(reversed(dict.fromkeys(reversed(given))))
-        fresh = replace(fresh, overrides=overrides, models=setup.models or lock.models)
+        fresh = replace(fresh, overrides=overrides, models=fresh.models or lock.models)
     return fresh
 
 
