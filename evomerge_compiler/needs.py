@@ -16,6 +16,7 @@ from typing import Literal
 from evomerge_compiler import gpus
 from evomerge_compiler.compiler.merge_plan import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
+from evomerge_compiler.evaluation.generation import LENGTHS
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evaluation.task_index import local_tasks
 from evomerge_compiler.executors.local import LocalSettings
@@ -42,7 +43,6 @@ PROMPT_TOKENS = 512
 ITEMS = 250
 # lm-eval's own, where nothing says how long an answer may be.
 ANSWER_TOKENS = 256
-_LENGTH_NAMES = ("max_gen_toks", "max_new_tokens", "max_tokens")
 
 
 @dataclass(frozen=True)
@@ -411,7 +411,7 @@ def answer_tokens(evaluation: EvaluationPlan) -> int:
     for task in evaluation.tasks:
         known = local.get(task.task)
         kwargs = {**evaluation.gen_kwargs, **task.gen_kwargs}
-        given = next((kwargs[name] for name in _LENGTH_NAMES if name in kwargs), None)
+        given = next((kwargs[name] for name in LENGTHS if name in kwargs), None)
         own = known.max_gen_toks if known is not None else None
         longest = max(longest, int(given or own or ANSWER_TOKENS))
     return longest

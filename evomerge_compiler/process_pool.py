@@ -91,11 +91,17 @@ class WorkerTimeout(WorkFailed):
 
 
 class RemoteTraceback(Exception):
-    """The traceback inside the worker, as the cause of the exception raised here."""
+    """The traceback inside the worker, as the cause of the exception raised here.
 
-    def __init__(self, text: str) -> None:
+    Attributes:
+        text: The traceback.
+        phase: The phase of the task that it had announced.
+    """
+
+    def __init__(self, text: str, phase: str = "worker") -> None:
         super().__init__(text)
         self.text = text
+        self.phase = phase
 
     def __str__(self) -> str:
         return f"\n{self.text}"
@@ -276,7 +282,16 @@ class WorkerPool:
             else:
                 if verdict(value) == "out_of_memory":
                     worker.stop()  # what it still holds would cost the next task its memory
-                task.future.set_exception(value)
+                task.future.set_exception(_in_phase(value, worker.phase.name))
+
+
+def _in_phase(error: BaseException, phase: str) -> BaseException:
+    """Adds what the worker was at when it raised: it tells only its parent."""
+    if isinstance(error, WorkerCrashed):  # in place of what could not travel
+        error.step = phase
+    elif isinstance(error.__cause__, RemoteTraceback):
+        error.__cause__.phase = phase
+    return error
 
 
 class _Worker:

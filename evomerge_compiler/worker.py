@@ -197,6 +197,7 @@ def merge_and_score(
     Raises:
         WorkFailed: The merge or the evaluation failed.
     """
+    announce("evaluate")
     session = _session(evaluation)
     limit_s = options.timeout_s
     announce("merge", None if limit_s is None else limit_s + MERGE_SLACK_S)
@@ -205,11 +206,12 @@ def merge_and_score(
     started = time.monotonic()
     try:
         weights = _HashedWeights(_merger(work, options).prepare(plan, sources))
-        session.load(weights)
+        session.place(weights)
     except InMemoryUnavailable as error:
         return NotInMemory(error.message)
     loaded = time.monotonic()
     announce("evaluate", limit_s)
+    session.make_prompts()
     scores = {
         split: replace(found, weights=weights.tensors_sha256)
         for split, found in _scores(session, splits, plan.merge_key, race).items()

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from evomerge_compiler.errors import MissingPrerequisite
+from evomerge_compiler.evaluation import generation
 from evomerge_compiler.evaluation.model_weights import Weights
 from evomerge_compiler.evaluation.resident import ResidentModel
 from evomerge_compiler.evaluation.spec import EvaluationPlan
@@ -56,6 +58,9 @@ def available(plan: EvaluationPlan, scores_on: str) -> tuple[EvaluationPlan, str
 
     Returns:
         The plan, and in words why its backend is another one; nothing where it is not.
+
+    Raises:
+        MissingPrerequisite: The plan has a generation argument that only vLLM knows.
     """
     if plan.backend != "vllm":
         return plan, ""
@@ -65,4 +70,10 @@ def available(plan: EvaluationPlan, scores_on: str) -> tuple[EvaluationPlan, str
         why = "vLLM is not installed: pip install 'evomerge-compiler[vllm]'"
     else:
         return plan, ""
+    for kwargs in (plan.gen_kwargs, *(task.gen_kwargs for task in plan.tasks)):
+        for name in generation.unknown(kwargs, "hf"):
+            raise MissingPrerequisite(
+                f"generation argument {name!r} is vLLM's, and {why}",
+                hint="leave it out, or score where vLLM can run",
+            )
     return replace(plan, backend="hf"), f"backend hf in place of vllm: {why}"

@@ -193,10 +193,23 @@ class Session:
         Raises:
             WorkFailed: As :meth:`score`.
         """
+        self.place(model)
+        self.make_prompts()
+
+    def place(self, model: Path | Weights) -> None:
+        """Makes a model the resident one.
+
+        Raises:
+            WorkFailed: As :meth:`score`.
+        """
         self._folder = model if isinstance(model, Path) else None
+        if self._tasks:  # else only programs judge it, and they read its folder
+            self.resident.load(model)
+
+    def make_prompts(self) -> None:
+        """Prepares the prompts for the resident model, where those at hand are not for it."""
         if not self._tasks:
-            return  # only programs judge it, and they read its folder
-        self.resident.load(model)
+            return
         # Only a chat template makes prompts depend on the model.
         key = self.resident.tokenizer_key if self.plan.apply_chat_template else "text"
         if key != self._requests_for:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, RecipeError, did_you_mean
-from evomerge_compiler.evaluation import plugin, task_index
+from evomerge_compiler.evaluation import generation, plugin, task_index
 from evomerge_compiler.evaluation.presets import Presets, load_presets
 from evomerge_compiler.evaluation.split import Split
 from evomerge_compiler.evaluation.task_index import (
@@ -173,8 +173,10 @@ def plan_evaluation(
 
     Raises:
         RecipeError: An include path is no folder, a command names no program, a plug-in is not
-            installed, or a task's metric is not named and cannot be known.
+            installed, a task's metric is not named and cannot be known, or a generation argument
+            does not exist.
     """
+    generation.check(spec, document)
     try:
         paths = include_paths(spec.include_path, folder)
     except RecipeError as error:

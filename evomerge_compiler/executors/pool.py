@@ -18,7 +18,7 @@ from evomerge_compiler.candidate import Failure
 from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, WorkFailed
 from evomerge_compiler.executors.base import Job, JobResult
 from evomerge_compiler.merging.failures import scrub
-from evomerge_compiler.process_pool import WorkerPool
+from evomerge_compiler.process_pool import RemoteTraceback, WorkerPool
 from evomerge_compiler.processes import verdict
 
 LOG = logging.getLogger(__name__)
@@ -173,9 +173,9 @@ def as_work_failed(error: BaseException, step: Step | None) -> WorkFailed:
     # Models and judges can raise anything. One candidate's surprise must not end a night's run,
     # and max_failed_share speaks up when it is no surprise but a bug.
     LOG.warning("unexpected error in %s", step.name if step else "a job", exc_info=error)
-    reason = verdict(error)
-    message = _first_line(error)
-    return WorkFailed(message, reason=reason, step=step.name if step else "merge")
+    remote = error.__cause__
+    where = remote.phase if isinstance(remote, RemoteTraceback) else ""
+    return WorkFailed(_first_line(error), reason=verdict(error), step=where)
 
 
 def _first_line(error: BaseException) -> str:
@@ -185,6 +185,8 @@ def _first_line(error: BaseException) -> str:
 
 def failure_of(error: WorkFailed, step: Step | None) -> Failure:
     """The failure that is written down: where, why, and a message that is the same anywhere."""
-    # A worker that dies knows no step, but we know what it was doing.
-    where = error.step if error.step in ("compile", "merge", "evaluate") or not step else step.name
+    # A call of several steps announces each; of one that does not we know what it was for.
+    where = error.step
+    if where not in ("compile", "merge", "evaluate"):
+        where = step.name if step else "merge"
     return Failure(step=where, reason=error.reason, message=scrub(error.message))

@@ -1,0 +1,37 @@
+"""Jobs through a worker pool: what a failure says of where it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from evomerge_compiler.executors.base import Job, JobResult
+from evomerge_compiler.executors.pool import Step, Work, drive
+from evomerge_compiler.process_pool import WorkerPool, announce
+
+
+class Lost(Exception):
+    """Cannot be unpickled."""
+
+    def __init__(self, one: object, two: object) -> None:
+        super().__init__("lost")
+
+
+def surprise(phase: str, kind: str) -> None:
+    if phase:
+        announce(phase)
+    raise Lost(1, 2) if kind == "lost" else KeyError("max_gen_tok")
+
+
+@pytest.mark.parametrize("kind", ["plain", "lost"])
+def test_a_surprise_is_told_of_the_step_that_was_announced(kind: str) -> None:
+    def work(index: int, job: Job) -> Work:
+        phase = ("merge", "evaluate", "")[index]
+        yield Step("merge", surprise, (phase, kind))
+        return JobResult()
+
+    with WorkerPool(1) as pool:
+        jobs = [Job(name) for name in ("000/c00", "000/c01", "000/c02")]
+        found = dict(drive(jobs, work, pool, n_at_once=1, retries=0, abandon=pool.close))
+    failures = [found[index].failure for index in range(3)]
+    assert [f.step for f in failures if f] == ["merge", "evaluate", "merge"]
+    assert {f.reason for f in failures if f} == {"crashed"}
