@@ -99,21 +99,25 @@ def _order(difference: Difference, *, descending: bool) -> kernel_order.Indices 
     Two models that a search keeps are asked for at one density after the other. A model that is
     itself a merge hardly ever comes back.
     """
-    import torch
-
     job, key = difference.job, difference.key
     findings = job.scratch.findings
     if key is None or difference.n > job.scratch.chunk or not findings.asked(("cuts", key)):
         return None
 
-    def sort() -> kernel_order.Indices:
-        magnitudes = torch.from_numpy(_bits(difference)).view(job.dtype).float()
-        sorted_: kernel_order.Indices = (
-            torch.argsort(magnitudes, descending=descending).int().numpy()
-        )
-        return sorted_
+    return findings.recall(
+        ("order", key, descending),
+        lambda: _sorted(difference, descending=descending),
+        lambda order: order.nbytes,
+    )
 
-    return findings.recall(("order", key, descending), sort, lambda order: order.nbytes)
+
+def _sorted(difference: Difference, *, descending: bool) -> kernel_order.Indices:
+    """The elements (n,) in the order of mergekit's sort, by that sort."""
+    import torch
+
+    magnitudes = torch.from_numpy(_bits(difference)).view(difference.job.dtype).float()
+    order: kernel_order.Indices = torch.argsort(magnitudes, descending=descending).int().numpy()
+    return order
 
 
 def _runs(difference: Difference, ranks: Sequence[int]) -> list[_Run]:
@@ -212,19 +216,15 @@ def _front(
     difference: Difference, n_front: int, bits: int, *, descending: bool
 ) -> kernel_order.Indices:
     """Indices of the elements of one magnitude that mergekit's sort puts before a place."""
-    import torch
-
-    job, keys = difference.job, _bits(difference)
-    if kernel_order.is_known() and keys.max() <= _bits_of_infinity(job.dtype):
+    keys = _bits(difference)
+    if kernel_order.is_known() and keys.max() <= _bits_of_infinity(difference.job.dtype):
         if not descending:
             np.negative(keys, out=keys)
         found = kernel_order.front(keys, n_front, bits if descending else -bits)
         if found is not None:
             return found
-        keys = _bits(difference)
-    magnitudes = torch.from_numpy(keys).view(job.dtype).float()
-    sorted_ = torch.argsort(magnitudes, descending=descending)[:n_front].int().numpy()
-    wanted: kernel_order.Indices = sorted_[keys[sorted_] == bits]
+    sorted_ = _sorted(difference, descending=descending)[:n_front]
+    wanted: kernel_order.Indices = sorted_[_bits(difference)[sorted_] == bits]
     return wanted
 
 

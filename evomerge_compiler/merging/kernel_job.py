@@ -45,18 +45,15 @@ class Span:
 
     Attributes:
         start: Its first element.
+        n: Its elements.
         shape: Its shape.
         keys: A content key for each input, or None.
     """
 
     start: int
+    n: int
     shape: torch.Size
-    keys: tuple[Hashable | None, ...]
-
-    @property
-    def n(self) -> int:
-        """Its elements."""
-        return self.shape.numel()
+    keys: Sequence[Hashable | None]
 
     def of(self, flat: torch.Tensor) -> torch.Tensor:
         """Its elements (n,) among those of the whole job."""
@@ -269,13 +266,13 @@ def prepare(
     if dtype not in _covered() or final not in (*_covered(), torch.float64):
         return None
     spans: list[Span] = []
+    n = 0
     for group in groups:
         shape = group.tensors[0].shape
         if group.out is not None and not _takes(group.out, shape, final):
             return None
-        keys = tuple(group.keys) if group.keys is not None else (None,) * len(group.tensors)
-        spans.append(Span(spans[-1].start + spans[-1].n if spans else 0, shape, keys))
-    n = spans[-1].start + spans[-1].n
+        spans.append(Span(n, shape.numel(), shape, group.keys or (None,) * len(group.tensors)))
+        n += spans[-1].n
     if len(groups) > 1 and n > scratch.chunk:
         return None
     outs = [group.out for group in groups]
@@ -318,7 +315,7 @@ def _covers(group: Group) -> bool:
     covered = _covered()
     return all(
         tensor.dtype in covered
-        and tensor.device.type == "cpu"
+        and tensor.is_cpu
         and tensor.shape == first.shape
         and not tensor.requires_grad
         and tensor.is_contiguous()
@@ -337,7 +334,7 @@ def _takes(out: torch.Tensor, shape: torch.Size, dtype: torch.dtype) -> bool:
             f"out must be a contiguous {dtype} tensor of shape {tuple(shape)}, "
             f"not {out.dtype} of shape {tuple(out.shape)}"
         )
-    return out.device.type == "cpu"
+    return out.is_cpu
 
 
 def _end_to_end(

@@ -162,58 +162,82 @@ def test_what_mergekit_cannot_do_is_left_to_it(
         differences(method, tensors)
 
 
+SMALL = ((3, 50), (1,), (33,), (7, 13), (640,), (5, 8), (129,))
+# Parameters of each input, and those they share.
+SMALL_CALLS: dict[str, tuple[list[dict[str, float]], dict[str, Any]]] = {
+    "linear": ([{"weight": weight} for weight in WEIGHTS], {"normalize": True}),
+    "slerp": ([{}, {}], {"t": 0.3}),
+    "passthrough": ([{"scale": 0.3}], {}),
+    **{
+        method: (
+            [{}, *({"weight": w, "density": d} | extras(method)
+                   for w, d in zip(WEIGHTS[:2], DENSITIES[:2], strict=True))],
+            {**shared, "lambda": 0.7, "int8_mask": False},
+        )
+        for method, shared in DEFAULTS.items()
+    },
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("types", [(b, None) for b in DTYPES] + [(torch.float32, torch.bfloat16)])
-@pytest.mark.parametrize("method", [*DEFAULTS, "linear", "slerp", "passthrough"])
+@pytest.mark.parametrize("method", SMALL_CALLS)
 def test_small_tensors_together_are_merged_as_one_by_one(
     method: str, types: tuple[torch.dtype, torch.dtype | None]
 ) -> None:
-    """mergekit sees one after the other; here some have memory of their own, some have not."""
-    dtype, out_dtype = types
-    shapes = ((3, 50), (1,), (33,), (7, 13), (640,), (2, 5, 8), (129,))
-    if method.startswith("della"):
-        shapes = tuple(shape for shape in shapes if len(shape) < 3 and shape[-1] > 1)
-    n_models = {"passthrough": 0, "slerp": 1}.get(method, 2)
-    found = [models(n_models, shape, torch.bfloat16, seed) for seed, shape in enumerate(shapes)]
-    values = {"weight": WEIGHTS, "density": DENSITIES, "scale": (0.3,)}
-    names = {"linear": ["weight"], "slerp": [], "passthrough": ["scale"]}
-    per_input = [
-        {name: values[name][i] for name in names.get(method, ["weight", "density"])}
-        | extras(method)
-        for i in range(n_models + 1)
+    """mergekit merges one after the other; of ours some have memory of their own, some not."""
+    per_input, shared = SMALL_CALLS[method]
+    base_index = 0 if method not in ("linear", "passthrough") else None
+    casts = dict(zip(("dtype", "out_dtype"), types, strict=True))
+    shapes = [shape for shape in SMALL if not ranks_rows_of_one(method, shape)]
+    found = [
+        models(len(per_input) - 1, shape, torch.bfloat16, seed)[: len(per_input)]
+        for seed, shape in enumerate(shapes)
     ]
-    options = DEFAULTS.get(method, {"normalize": True}) | {"lambda": 0.7, "int8_mask": False}
-    options = {"slerp": {"t": 0.3}, "linear": {"normalize": True}, "passthrough": {}}.get(
-        method, options
-    )
-    base_index = None if method in ("linear", "passthrough") else 0
-    if method in DEFAULTS:
-        per_input[0] = {}
-    given = {name: [p[name] for p in per_input if p] for name in per_input[-1]}
+    values = {name: [given[name] for given in per_input if given] for name in per_input[-1]}
     torch.manual_seed(3)
     theirs = [
-        merge_tensors(tensors, method, parameters={**options, **given}, base_index=base_index,
-                      dtype=dtype, out_dtype=out_dtype)
+        merge_tensors(
+            tensors, method, parameters={**shared, **values}, base_index=base_index, **casts
+        )
         for tensors in found
-    ]  # fmt: skip
+    ]
     state = torch.get_rng_state()
+    scratch = Scratch(Findings(), CHUNK)
     kernel = kernels.fast(method)
     assert kernel is not None
-    for with_out in (lambda i: True, lambda i: i % 2 > 0, lambda i: method == "passthrough"):
-        outs = [torch.empty_like(t) if with_out(i) else None for i, t in enumerate(theirs)]
-        torch.manual_seed(3)
-        if method == "passthrough":
-            outs = [torch.empty_like(t) for t in theirs]
-        groups = [
-            Group(t, out, [f"{id(x)}" for x in t]) for t, out in zip(found, outs, strict=True)
+    for step in (1, 2):  # then from what was found out; what is scaled alone needs a place to go
+        outs = [
+            torch.empty_like(tensor) if i % step == 0 or method == "passthrough" else None
+            for i, tensor in enumerate(theirs)
         ]
-        result = kernel(groups, base_index, per_input, options, Scratch(Findings(), CHUNK),
-                        dtype=dtype, out_dtype=out_dtype)  # fmt: skip
+        groups = [
+            Group(tensors, out, [(i, k) for k in range(len(tensors))])
+            for i, (tensors, out) in enumerate(zip(found, outs, strict=True))
+        ]
+        torch.manual_seed(3)
+        result = kernel(groups, base_index, per_input, shared, scratch, **casts)
         assert result is not None and result.finite
+        assert torch.equal(state, torch.get_rng_state())
         for ours, expected, out in zip(result.tensors, theirs, outs, strict=True):
             assert (ours.dtype, ours.shape) == (expected.dtype, expected.shape)
             assert torch.equal(bits(ours), bits(expected))
             assert out is None or out.data_ptr() == ours.data_ptr()
-        assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", ["ties", "breadcrumbs", "breadcrumbs_ties"])
+def test_models_that_come_back_at_other_densities_are_sorted_once(
+    method: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, sort = [], kernel_cuts._sorted
+    monkeypatch.setattr(
+        kernel_cuts, "_sorted", lambda *a, **k: made.append(a[0].index) or sort(*a, **k)
+    )
+    scratch = Scratch(Findings(), CHUNK)
+    tensors = models(2, (13, 300), dtype)
+    for number, density in enumerate((0.6, 0.2, 0.1, 0.45, 0.9)):
+        differences(method, tensors, (density, density / 2), scratch=scratch, keys=["b", "x", "y"])
+        assert made == ([1, 2] if number else [])
 
 
 @pytest.mark.parametrize("density", [0.0, 0.06, 0.5, 0.94, 1.0, 1.5])
