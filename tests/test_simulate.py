@@ -86,9 +86,33 @@ def test_several_objectives_end_with_a_front(tmp_path: Path) -> None:
     assert code == sorted(code, reverse=True) and math == sorted(math)
 
 
-def test_any_recipe_can_be_simulated(tmp_path: Path) -> None:
-    text = simulate(tmp_path / "run", "--gens", "2", recipe="quickstart").stdout
-    assert "winner" in text
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ("quickstart", "winner"),
+        ("long-to-short", "in all objectives"),
+        ("long-to-short-1.5b", "in all objectives"),
+    ],
+)
+def test_any_recipe_can_be_simulated(tmp_path: Path, recipe: str, says: str) -> None:
+    text = simulate(tmp_path / "run", "--gens", "2", recipe=recipe).stdout
+    assert says in text
+    if recipe != "quickstart":
+        rows = [line.split() for line in text.splitlines() if line[:1] == "0" and "/c" in line]
+        assert rows and all(float(row[2]) < 0 for row in rows), "tokens are counted as costs"
+
+
+def test_a_landscape_that_does_not_fit_is_told_before_it_is_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SIMULATE.read_text().replace("lambda: {float: [0.1, 2], init: 1.0}", "lambda: 1.0")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    assert run(["validate", str(SIMULATE)]) == 0
+    assert run(["validate", str(path)]) == 2
+    line = 1 + text.splitlines().index("  landscape: four_genes")
+    message = capsys.readouterr().err
+    assert "is over 4 values, the genome has 3" in message and f"mine.yaml:{line}:14" in message
 
 
 def test_failures_are_part_of_it(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def command(recipes: tuple[Path, ...], as_json: bool) -> int:
 
 
 def problems(path: Path) -> list[EvomergeError]:
-    """Everything wrong with one recipe: its shape, merges, evaluation, search, dead genes."""
+    """Everything wrong with one recipe, from its shape to its landscape."""
     from evomerge_compiler import recipe
 
     found: list[EvomergeError] = []
@@ -39,7 +39,7 @@ def problems(path: Path) -> list[EvomergeError]:
         loaded = recipe.load(path)
     except EvomergeError as error:
         return _each(error)
-    for check in (_check_merges, _check_evaluation, _check_search):
+    for check in (_check_merges, _check_evaluation, _check_search, _check_simulation):
         try:
             check(loaded)
         except EvomergeError as error:
@@ -74,6 +74,12 @@ def _check_search(loaded: Recipe) -> None:
 
     if loaded.kind == "experiment":
         build(loaded)
+
+
+def _check_simulation(loaded: Recipe) -> None:
+    from evomerge_compiler.executors import landscapes
+
+    landscapes.check(loaded)
 
 
 def _as_data(error: EvomergeError) -> dict[str, object]:

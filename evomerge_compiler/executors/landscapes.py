@@ -1,10 +1,12 @@
-"""Landscapes over genes: test functions whose best point is known, as scores of 0 to 100.
+"""Landscapes over genes: test functions whose best point is known, as scores of which 100 is best.
 
 A function sees each value of a genome as its place in the gene's range, 0 to 1, moved so that the
 best point lies at a hidden place that the landscape's seed draws (all but ``rosenbrock`` and the
-two-objective functions, whose best points are where they are in the literature). An item's score
-is the function's value and noise of its own, so that scores have standard errors, and winners
-look better on the items that chose them than on others.
+two-objective functions, whose best points are where they are in the literature). Those of one
+objective have true scores of 0 to 100. The others are minimised in the literature, and here they
+are 100 times 1 - f, which is below 0 wherever f is above 1. An item's score is the function's
+value and noise of its own, which may lead beyond these bounds: so scores have standard errors,
+and winners look better on the items that chose them than on others.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evomerge_compiler.candidate import TaskItems
 from evomerge_compiler.compiler.merge_plan import digest
-from evomerge_compiler.errors import EvomergeError, RecipeError
+from evomerge_compiler.errors import RecipeError
 from evomerge_compiler.executors.base import Job, Split
 from evomerge_compiler.executors.local import identity
 from evomerge_compiler.executors.simulated import Landscape
+from evomerge_compiler.fitness import TOKENS
 from evomerge_compiler.gene_units import to_unit
 from evomerge_compiler.genome import GenomeSpace
 from evomerge_compiler.recipe import Recipe
@@ -166,45 +170,46 @@ def of_recipe(recipe: Recipe) -> Landscape:
     Raises:
         RecipeError: It does not fit the recipe's genes or domains.
     """
+    check(recipe)
     spec, evaluation = recipe.simulation, recipe.evaluation
     if evaluation is None:
         raise RecipeError("the recipe has no evaluation, so there are no domains to score")
-    domains = tuple(evaluation.tasks)
-    failing = {str(reason): share for reason, share in spec.failing.items()}
+    given: dict[str, Any] = {
+        "domains": tuple(evaluation.tasks),
+        "seed": spec.seed,
+        "n_items": spec.items,
+        "failing": {str(reason): share for reason, share in spec.failing.items()},
+        "limit": evaluation.limit,
+        "lengths": recipe.search is not None and TOKENS in recipe.search.objectives,
+    }
     if spec.landscape == "merge":
-        return Landscape(domains, spec.seed, spec.items, failing=failing, limit=evaluation.limit)
-    problem = _misfit(recipe, FUNCTIONS[spec.landscape])
-    if problem is not None:
-        raise problem
-    return GeneLandscape(
-        domains,
-        spec.seed,
-        spec.items,
-        failing=failing,
-        limit=evaluation.limit,
-        function=spec.landscape,
-        noise=spec.noise,
-    )
+        return Landscape(**given)
+    return GeneLandscape(**given, function=spec.landscape, noise=spec.noise)
 
 
-def _misfit(recipe: Recipe, function: Function) -> EvomergeError | None:
-    name = recipe.simulation.landscape
-    assert recipe.evaluation is not None
-    n_values, n_domains = len(recipe.space.coordinates), len(recipe.evaluation.tasks)
+def check(recipe: Recipe) -> None:
+    """Checks that the landscape fits the recipe's genes and domains.
+
+    Raises:
+        RecipeError: It does not.
+    """
+    name, evaluation, search = recipe.simulation.landscape, recipe.evaluation, recipe.search
+    if name == "merge" or evaluation is None:
+        return
+    function = FUNCTIONS[name]
+    n_values, n_domains = len(recipe.space.coordinates), len(evaluation.tasks)
     most = math.inf if function.max_values is None else function.max_values
     at = ("simulation", "landscape")
-    search = recipe.search
     if search and (search.model_crossover.share or search.parameters.get("recover") == "model"):
         message = f"landscape {name!r} is over genes, and a crossing of models has none of them"
-        return recipe.document.error(message, at, hint="take landscape: merge")
+        raise recipe.document.error(message, at, hint="take landscape: merge")
     if not function.min_values <= n_values <= most:
         least = function.min_values
         wanted = least if least == most else f"at least {least}"
         message = f"landscape {name!r} is over {wanted} values, the genome has {n_values}"
         hint = "fix or free genes, or take another landscape"
-        return recipe.document.error(message, at, hint=hint)
+        raise recipe.document.error(message, at, hint=hint)
     if n_domains < function.min_domains:
         message = f"landscape {name!r} needs {function.min_domains} tasks, one an objective"
         hint = "add a task to evaluation.tasks, or take another landscape"
-        return recipe.document.error(message, at, hint=hint)
-    return None
+        raise recipe.document.error(message, at, hint=hint)

@@ -8,6 +8,10 @@ Each number of a merge has an optimum of its own in every domain, drawn from its
 merge; each word (a method, a model) is worth something drawn from place and word. An item of a
 domain is answered when the domain's ability exceeds the item's difficulty, so that scores have
 items, standard errors, and paired differences as real ones have.
+
+Where answers have lengths, each item has one of its own, and a merge writes a seventh to seven
+times as much, by a verbosity that depends on it as an ability does. It has optima of its own, so
+few tokens and right answers pull a search to different places.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from evomerge_compiler.candidate import Score, Scores, TaskItems
@@ -32,6 +36,8 @@ from evomerge_compiler.executors.pool import Step, Work, drive, failure_of
 from evomerge_compiler.process_pool import WorkerPool
 
 METRIC = "simulated"
+# Tokens that the shortest and the longest item take at medium verbosity.
+SHORTEST, LONGEST = 8, 200
 _HANG_S = 3600.0
 
 
@@ -52,6 +58,7 @@ class Landscape:
         crashing_once: A folder: the first try of every job is killed (with workers only).
         hanging: Labels of jobs that never end (with workers and a time limit only).
         limit: Search items of each domain that a search asks at most; None asks all.
+        lengths: Whether answers have tokens.
     """
 
     domains: tuple[str, ...] = ("code", "math", "multilingual", "structured_data")
@@ -64,6 +71,7 @@ class Landscape:
     crashing_once: str = ""
     hanging: tuple[str, ...] = ()
     limit: int | None = None
+    lengths: bool = False
 
     @property
     def needs_workers(self) -> bool:
@@ -103,6 +111,12 @@ class Landscape:
         item_set = hashlib.sha256(f"{domain} {split} {self.n_items}".encode()).hexdigest()
         return TaskItems(item_set, tuple(right))
 
+    def tokens(self, domain: str, split: Split, values: Mapping[str, object]) -> tuple[int, ...]:
+        """``(n_items,)`` tokens of the answers."""
+        factor = math.exp(4 * self.ability("tokens", values) - 2)
+        own = (self.draw("tokens", domain, split, index) for index in range(self.n_items))
+        return tuple(round(factor * SHORTEST * (LONGEST / SHORTEST) ** place) for place in own)
+
 
 def evaluate(
     landscape: Landscape,
@@ -114,6 +128,11 @@ def evaluate(
     """The scores of one merge on one split; in a race, on the items that it comes to."""
     side: Split = "held_out" if split == "held_out" else "search"
     items = {name: landscape.score(name, side, values) for name in landscape.domains}
+    if landscape.lengths:
+        items = {
+            name: replace(found, tokens=landscape.tokens(name, side, values))
+            for name, found in items.items()
+        }
     if split == "search" and landscape.limit is not None:
         items = {name: _first(found, landscape.limit) for name, found in items.items()}
     if race is not None and split == "search":
@@ -247,6 +266,8 @@ class SimulatedExecutor(Executor):
         for runtime_only in ("delay_s", "crashing", "crashing_once", "hanging"):
             del described[runtime_only]
         limit = described.pop("limit")
+        if not described["lengths"]:
+            del described["lengths"]  # keys are older than lengths
         if split == "full_search":
             split = "search"  # what it asks is what the search asks where there is no limit
         elif split == "search" and limit is not None and limit < self.landscape.n_items:

@@ -40,6 +40,25 @@ def test_scores_have_items_and_errors() -> None:
         assert score.stderr is not None and score.stderr >= 0
 
 
+def test_answers_have_lengths_where_they_are_asked_for() -> None:
+    """Items differ in length, and a merge writes more or less of all of them."""
+    plain, long = Landscape(), Landscape(lengths=True)
+    jobs = [Job("a", plan=plan("a", weight=weight)) for weight in (0.1, 0.6)]
+    (_, one), (_, other) = SimulatedExecutor(long).run(jobs)
+    for domain in long.domains:
+        counts, others = (r.scores["search"].items[domain].tokens for r in (one, other))
+        assert min(counts) >= 1 and len(set(counts)) > 20
+        assert all(a < b for a, b in zip(counts, others, strict=True)) or all(
+            a > b for a, b in zip(counts, others, strict=True)
+        )
+    ((_, without),) = SimulatedExecutor(plain).run(jobs[:1])
+    assert not without.scores["search"].items["code"].tokens
+    values = one.scores["search"].items["code"].values
+    assert values == without.scores["search"].items["code"].values
+    keys = {SimulatedExecutor(each).eval_key(jobs[0], "search") for each in (plain, long)}
+    assert len(keys) == 2
+
+
 def test_nearer_to_the_optimum_is_better() -> None:
     landscape = Landscape(domains=("math",), n_items=400)
     best = landscape.draw("math", "0.weight")
