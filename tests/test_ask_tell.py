@@ -335,6 +335,11 @@ def test_the_short_form() -> None:
     assert scores.items["math"].values == (1.0, 0.0, 1.0, 1.0)
 
 
+def test_scores_in_other_units_have_a_metric_of_their_own() -> None:
+    scores = read(numbers() | {"math": {"value": 61.5, "metric": "points"}}).scores
+    assert (scores.domains["math"].metric, scores.domains["math"].value) == ("points", 61.5)
+
+
 @pytest.mark.parametrize(
     ("data", "message", "hint"),
     [
@@ -347,6 +352,13 @@ def test_the_short_form() -> None:
         (numbers() | {"math": {"value": 1, "std": 2}}, "math.std: Extra inputs", ""),
         (numbers() | {"math": {"value": 1, "stderr": -1}}, "math.stderr", ""),
         (numbers() | {"math": 0.5}, "math: .*0.5", ""),
+        (numbers(1.61), "code: pass_at_1 is a share, from 0 to 1, got 1.61", "metric: NAME"),
+        (numbers() | {"math": {"value": -0.1}}, "math: exact_match is a share.*got -0.1", ""),
+        (
+            numbers() | {"math": {"value": 1, "items": {"set": "x", "values": [1, 100]}}},
+            "math: exact_match is a share.*got 100",
+            "",
+        ),
         (
             numbers()
             | {"math": {"value": 1, "items": {"set": "x", "values": [1], "tokens": [1, 2]}}},

@@ -21,10 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evomerge_compiler.candidate import Score, Scores, TaskItems
 from evomerge_compiler.errors import UsageError, did_you_mean
-from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan
-from evomerge_compiler.recipe_schema import EvaluationSpec
+from evomerge_compiler.evaluation.spec import OWN_PREFIX, EvaluationPlan, TaskPlan
+from evomerge_compiler.recipe_schema import EvaluationSpec, TaskSpec
 
 METRIC = "told"
+# Metrics that lie between 0 and 1 whatever the task, as do all of the shipped tasks.
+SHARES = ("acc", "acc_norm", "exact_match", "pass_at_1", "pass@1")
 _FAILED = "a model without a score has failed: evomerge tell RUN ID --failed REASON MESSAGE"
 _ALL_ITEMS = (
     "lm-eval scored all items, the held-out ones too: at the end of this run the held-out items "
@@ -81,8 +83,8 @@ def read_scores(
         measured_key: The ``eval_key`` that evomerge's own scores of this candidate would have.
 
     Raises:
-        UsageError: A domain is missing, unknown or has no finite number, or the scores are those
-            of something else.
+        UsageError: A domain is missing, unknown or has no finite number, a share is not between
+            0 and 1, or the scores are those of something else.
     """
     if not isinstance(data, Mapping):
         raise UsageError(
@@ -109,6 +111,8 @@ def _from_domains(data: Mapping[str, object], spec: EvaluationSpec, key: str) ->
     if missing:
         raise UsageError(f"no score for {', '.join(missing)}", hint=_FAILED)
     read = {domain: _domain(domain, data[domain]) for domain in spec.tasks}
+    for domain, entry in read.items():
+        _check_share(domain, entry, spec.tasks[domain])
     scores = {
         domain: Score(
             metric=entry.metric or spec.tasks[domain].metric or METRIC,
@@ -143,6 +147,24 @@ def _domain(name: str, data: object) -> _Domain:
             f"{len(items.values)}"
         )
     return entry
+
+
+def _check_share(domain: str, entry: _Domain, task: TaskSpec | TaskPlan) -> None:
+    """A score in other units than the run's own would beat, or lose to, all of those.
+
+    Raises:
+        UsageError: It, or an item's, is not between 0 and 1, and its metric is.
+    """
+    metric = entry.metric or task.metric
+    own = task.task.startswith(OWN_PREFIX) and metric == task.metric
+    if not own and metric not in SHARES:
+        return
+    values = (entry.value, *(entry.items.values if entry.items else ()))
+    wrong = [value for value in values if not 0 <= value <= 1]
+    if wrong:
+        hint = "write a share, 0.61 for 61 %, or say what it is: metric: NAME"
+        what = f"{domain}: {metric or 'its metric'} is a share, from 0 to 1, got {wrong[0]:g}"
+        raise UsageError(what, hint=hint)
 
 
 # -- lm-eval's results ---------------------------------------------------------------------
@@ -238,4 +260,5 @@ def _part(task: TaskPlan, name: str, data: Mapping[str, Any]) -> tuple[float, fl
         "n": counts.get("effective", found.get("sample_len")),
     }
     read = _domain(task.domain, entry)
+    _check_share(task.domain, read, task)
     return read.value, read.stderr, read.n or 0
