@@ -1,9 +1,9 @@
 """Where a window of ranks begins and ends among the magnitudes of a difference.
 
-Magnitudes are counted instead of sorted. Only when a cut falls among equal magnitudes does it
-matter in which order torch's unstable sort leaves those. A bfloat16 difference has some thousand
-distinct magnitudes, so there that is the usual case; :mod:`kernel_order` finds it out, and the
-findings of a scratch save it for the next candidate.
+Magnitudes are counted instead of sorted, or selected where they are few. Only when a cut falls
+among equal magnitudes does it matter in which order torch's unstable sort leaves those. A bfloat16
+difference has some thousand distinct magnitudes, so there that is the usual case;
+:mod:`kernel_order` finds it out, and the findings of a scratch save it for the next candidate.
 """
 
 from __future__ import annotations
@@ -97,15 +97,18 @@ def _order(difference: Difference, *, descending: bool) -> kernel_order.Indices 
     """The elements (n,) in the order of mergekit's sort, where it is worth to know all of it.
 
     Two models that a search keeps are asked for at one density after the other. A model that is
-    itself a merge hardly ever comes back.
+    itself a merge hardly ever comes back. What did not stay among the findings, because there is
+    too much of it, is not sorted again.
     """
-    job, key = difference.job, difference.key
-    findings = job.scratch.findings
-    if key is None or difference.n > job.scratch.chunk or not findings.asked(("cuts", key)):
+    key, findings = difference.key, difference.job.scratch.findings
+    if key is None or difference.n > difference.job.scratch.chunk:
         return None
-
+    place = ("order", key, descending)
+    comes_back = findings.asked(("cuts", key))
+    if place not in findings and (not comes_back or findings.asked(("sorted", *place))):
+        return None
     return findings.recall(
-        ("order", key, descending),
+        place,
         lambda: _sorted(difference, descending=descending),
         lambda order: order.nbytes,
     )

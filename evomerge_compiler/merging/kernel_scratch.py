@@ -42,9 +42,12 @@ class Findings:
     def __len__(self) -> int:
         return len(self._values)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
     def asked(self, key: Hashable) -> bool:
-        """Whether this was asked before with this key."""
-        known = key in self._values
+        """Whether this was asked before with this key, as far as it is remembered."""
+        known = key in self
         self.recall(key, lambda: None, lambda _: 0)
         return known
 
@@ -58,7 +61,7 @@ class Findings:
         """
         if key is None:
             return find()
-        if key in self._values:
+        if key in self:
             self._values.move_to_end(key)
             found: T = self._values[key][0]
             return found
