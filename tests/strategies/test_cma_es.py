@@ -71,11 +71,12 @@ def evaluations_of_cmaes(function: Callable[[np.ndarray], float], n: int, seed: 
 
 
 @pytest.mark.parametrize("function", [sphere, rosenbrock])
+@pytest.mark.parametrize(("n", "n_seeds"), [(5, 3), (20, 1)])
 def test_it_takes_no_more_evaluations_than_cmaes_itself(
-    function: Callable[[np.ndarray], float],
+    function: Callable[[np.ndarray], float], n: int, n_seeds: int
 ) -> None:
-    ours = [evaluations_of_strategy(function, 5, seed) for seed in range(3)]
-    theirs = [evaluations_of_cmaes(function, 5, seed) for seed in range(3)]
+    ours = [evaluations_of_strategy(function, n, seed) for seed in range(n_seeds)]
+    theirs = [evaluations_of_cmaes(function, n, seed) for seed in range(n_seeds)]
     assert statistics.median(ours) == pytest.approx(statistics.median(theirs), rel=0.15)
 
 
