@@ -53,6 +53,8 @@ def test_suites_are_listed_and_misspelt_ones_named(capsys: pytest.CaptureFixture
     assert cli.run(["bench", "--list"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in bench.SUITES)
+    assert cli.run(["bench", "--list", "--json"]) == 0
+    assert [suite["suite"] for suite in json.loads(capsys.readouterr().out)] == [*bench.SUITES]
     assert cli.run(["bench", "start-up"]) == 2
     assert "did you mean 'start_up'?" in capsys.readouterr().err
 

@@ -137,6 +137,17 @@ def test_compile_select_set_and_raw(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(list(yaml.safe_load_all(capsys.readouterr().out))) == 8 * 3
 
 
+def test_generation_0_alone_is_json_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--gens", "0", "--run-dir", tmp_path / "run", "--display", "none", "--json")
+    assert call("evolve", QUICKSTART, *arguments) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["final"] is None and len(said["candidates"]) == 8
+    for candidate in said["candidates"]:
+        assert (Path(said["run"]) / "generations" / candidate / "recipe.yaml").is_file()
+
+
 def test_options_that_would_be_ignored_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,8 +274,12 @@ def test_lineage_reaches_generation_0(run: Path, capsys: pytest.CaptureFixture[s
     assert "flowchart TD" in capsys.readouterr().out
 
 
-def test_report_is_one_file_without_network(run: Path, tmp_path: Path) -> None:
-    assert call("report", run, "-o", tmp_path / "r.html") == 0
+def test_report_is_one_file_without_network(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("report", run, "-o", tmp_path / "r.html", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["path"] == str(tmp_path / "r.html") and said["best"] and said["verdict"]
     text = (tmp_path / "r.html").read_text()
     assert "001/c00" in text
     assert "http" not in text.replace("http-equiv", "")

@@ -58,10 +58,16 @@ def command(
 
     names = bench.chosen(suites)
     if list_only:
-        listed = names if suites else list(bench.SUITES)
-        rows = [(name, f"{bench.SUITES[name].minutes:g}", bench.SUITES[name].summary)
-                for name in listed]  # fmt: skip
-        click.echo(table(("suite", "minutes", "what"), rows))
+        listed = [
+            {"suite": name, "minutes": suite.minutes, "what": suite.summary}
+            for name, suite in bench.SUITES.items()
+            if not suites or name in names
+        ]
+        if as_json:
+            print_json(listed)
+        else:
+            rows = [(s["suite"], f"{s['minutes']:g}", s["what"]) for s in listed]
+            click.echo(table(("suite", "minutes", "what"), rows))
         return
     if not quick:
         minutes = sum(bench.SUITES[name].minutes for name in names)

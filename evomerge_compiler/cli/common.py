@@ -122,7 +122,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     def line(row: Sequence[str], original: Sequence[object] | None = None) -> str:
         parts = []
         for i, cell in enumerate(row):
-            number = original is not None and cell[:1] in "0123456789-+." and cell != ""
+            words = " " in cell and any(map(str.isalpha, cell))
+            number = original is not None and cell and cell[0] in "0123456789-+." and not words
             parts.append(cell.rjust(widths[i]) if number and i else cell.ljust(widths[i]))
         return "  ".join(parts).rstrip()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from evomerge_compiler.cli.common import (
 )
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.events import Observer
+
+if TYPE_CHECKING:
+    from evomerge_compiler.run_folder import RunFolder
 
 
 @click.command(
@@ -100,13 +103,19 @@ def command(ctx: click.Context, /, recipe: str, **flags: Any) -> int:
         result = launch.evolve(
             recipe, options_of(flags), lambda folder: _observers(flags, folder, stack)
         )
-    if result.final is None:
+    if flags["as_json"]:
+        print_json(_generation_0(result.folder) if result.final is None else result.final)
+    elif result.final is None:
         click.echo(f"generation 000 is in {result.folder.root}; edit its recipes, then evolve")
-    elif flags["as_json"]:
-        print_json(result.final)
     else:
         click.echo(final_text(result.folder.recipe.name, result.final, result.folder.root))
     return result.exit_code
+
+
+def _generation_0(folder: RunFolder) -> dict[str, object]:
+    """What ``--gens 0`` wrote, for a program that edits it."""
+    candidates = [str(candidate.id) for candidate in folder.candidates(0)]
+    return {"run": str(folder.root), "candidates": candidates, "final": None}
 
 
 def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
