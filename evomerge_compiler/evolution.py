@@ -189,7 +189,7 @@ class Evolution:
                 continue
             job = Job(str(candidate.id), plan=plan, genome=candidate.genome, race=race)
             key = self.executor.eval_key(job, "search")
-            names = (told_key(plan), key, RACED + key)
+            names = score_names(plan, key)
             known = next(filter(None, map(self.history.known.get, names)), None)
             if known is not None:
                 self._commit(candidate, *known, reused=True)
@@ -317,6 +317,16 @@ class Evolution:
 def told_key(plan: MergePlan) -> str:
     """The ``eval_key`` of scores that were told from outside: all that is known is the merge."""
     return TOLD + plan.merge_key
+
+
+def score_names(plan: MergePlan, key: str) -> tuple[str, ...]:
+    """The ``eval_key`` of all scores that a candidate may take over from an equal one.
+
+    Args:
+        plan: Its merge.
+        key: The ``eval_key`` that its own scores would have.
+    """
+    return told_key(plan), key, RACED + key
 
 
 def arrange(proposals: Sequence[Proposal]) -> list[Proposal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -10,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evomerge_compiler import needs, yamlio
-from evomerge_compiler.candidate import Proposal
+from evomerge_compiler.candidate import Outcome, Proposal
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.compiler.merge_plan import MergePlan
-from evomerge_compiler.evaluation.spec import EvaluationPlan
+from evomerge_compiler.evaluation.spec import EvaluationPlan, eval_key
 from evomerge_compiler.events import CandidateDone, Event, Observer
-from evomerge_compiler.evolution import arrange
+from evomerge_compiler.evolution import arrange, score_names
 from evomerge_compiler.executors.local import LocalSettings
 from evomerge_compiler.history import History
 from evomerge_compiler.merging.stage_cache import StageCache
@@ -139,7 +140,7 @@ def plan(
         EvomergeError: The recipe does not compile.
     """
     assert recipe.search is not None
-    ahead = _next(recipe, run_dir)
+    ahead = _next(recipe, run_dir, evaluation)
     stages = run_dir / "models" / "stages"
     cache = StageCache(stages) if stages.is_dir() else None
     allowed = _seconds_allowed(recipe, run_dir)
@@ -245,7 +246,7 @@ class _Ahead:
         return min(left, 1 + max(0, math.ceil(missing / later)))
 
 
-def _next(recipe: Recipe, run_dir: Path) -> _Ahead:
+def _next(recipe: Recipe, run_dir: Path, evaluation: EvaluationPlan) -> _Ahead:
     if not (run_dir / "recipe.lock.yaml").is_file():
         seeds = seed_proposals(recipe)
         proposals = arrange([*build(recipe).ask(0), *seeds])
@@ -265,16 +266,39 @@ def _next(recipe: Recipe, run_dir: Path) -> _Ahead:
             strategy.ask(sealed)
             strategy.tell(sealed, outcomes)
         proposals = arrange(strategy.ask(len(past)))
-        plans = _compiled(recipe, proposals)
-        return _Ahead(len(past), plans, n_before=n_before, has_rival=has_rival)
+        plans, done = _reused(_compiled(recipe, proposals), past, evaluation)
+        return _Ahead(len(past), plans, done, n_before=n_before, has_rival=has_rival)
     stored = run.candidates(number)
-    done = {c.id.slot_name: "has its outcome" for c in stored if c.done}
-    plans = {
-        c.id.slot_name: compile_recipe(recipe, genome=c.genome) if not c.done else None
-        for c in stored
-    }
+    plans, done = _reused(
+        {c.id.slot_name: compile_recipe(recipe, genome=c.genome) for c in stored if not c.done},
+        [*past, [c.outcome for c in stored if c.done]],
+        evaluation,
+    )
+    done |= {c.id.slot_name: "has its outcome" for c in stored if c.done}
+    plans = {c.id.slot_name: plans.get(c.id.slot_name) for c in stored}
     n_seeds = sum(c.lineage.operator == SEED_OPERATOR for c in stored)
     return _Ahead(number, plans, done, n_seeds, n_before, True, has_rival)
+
+
+def _reused(
+    plans: Mapping[str, MergePlan | None],
+    past: Sequence[Sequence[Outcome]],
+    evaluation: EvaluationPlan,
+) -> tuple[dict[str, MergePlan | None], dict[str, str]]:
+    """The plans without those whose scores are there, as the search finds them, and why."""
+    known: dict[str, str] = {}
+    for outcome in itertools.chain.from_iterable(past):
+        if outcome.scores is not None:
+            known.setdefault(outcome.scores.eval_key, str(outcome.id))
+    left, done = dict(plans), {}
+    for slot, merge in plans.items():
+        if merge is None:
+            continue
+        names = score_names(merge, eval_key(merge.merge_key, evaluation))
+        found = next(filter(None, map(known.get, names)), None)
+        if found is not None:
+            left[slot], done[slot] = None, f"equals {found}, whose scores it takes"
+    return left, done
 
 
 def _compiled(recipe: Recipe, proposals: Sequence[Proposal]) -> dict[str, MergePlan | None]:
