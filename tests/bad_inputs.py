@@ -183,6 +183,11 @@ def model_cases() -> list[Case]:
              pair("owner/x+owner/y")),
         Case("revision in mergekit's spelling", "owner/x@main", "a revision", "revision: main",
              pair("owner/x@main")),
+        Case("revision of a folder", "revision: v1", "has no revision 'v1'", "leave revision out",
+             ("models: {a: {path: ../a, revision: v1}, b: {path: ../b}}",)),
+        Case("revision of a zoo model", "revision: main", "has no revision", "owner/name",
+             ("models: {a: {path: zoo:coder}, b: {path: zoo:fast}}",
+              "base: {path: zoo:base, revision: main}")),
         Case("facts that the model denies", "num_hidden_layers: 7", "facts.num_hidden_layers",
              "leave facts: out",
              ("models: {a: {path: ../a, facts: {architecture: Qwen2ForCausalLM, "

@@ -34,6 +34,8 @@ from evomerge_compiler.compiler.model_headers import (
     ModelFacts,
     SourceModel,
     anywhere,
+    from_hub,
+    locate,
     source_model,
 )
 from evomerge_compiler.compiler.parameter_checks import architecture_of_tensors, check_parameters
@@ -156,6 +158,7 @@ def gather(recipe: Recipe, _composing: _Composing | None = None) -> World:
                 facts[alias] = result_facts(plan)
             else:
                 _check_reference(spec)
+                _check_revision(recipe, alias, spec)
                 sources[alias] = source_model(alias, spec, recipe.folder)
                 facts[alias] = sources[alias].facts
         except ErrorList as several:
@@ -169,11 +172,15 @@ def gather(recipe: Recipe, _composing: _Composing | None = None) -> World:
 
 
 def _model_place(recipe: Recipe, alias: str, error: EvomergeError) -> Place:
-    is_base = recipe.base_spec is not None and alias == recipe.base
-    at = ("base",) if is_base else ("models", alias)
+    at = _model_path(recipe, alias)
     if isinstance(error, FactsDisagree):
         return recipe.document.place((*at, "facts", error.key))
     return recipe.document.place((*at, "path"))
+
+
+def _model_path(recipe: Recipe, alias: str) -> tuple[str, ...]:
+    is_base = recipe.base_spec is not None and alias == recipe.base
+    return ("base",) if is_base else ("models", alias)
 
 
 def _check_reference(spec: ModelSpec) -> None:
@@ -192,6 +199,17 @@ def _check_reference(spec: ModelSpec) -> None:
             f"{spec.path!r} joins a model and a revision",
             hint=f"write path: {name}, revision: {revision}",
         )
+
+
+def _check_revision(recipe: Recipe, alias: str, spec: ModelSpec) -> None:
+    """Folders and zoo models are what they are now: a revision of them would be ignored."""
+    if spec.revision is None or from_hub(spec, locate(spec, recipe.folder)):
+        return
+    raise CompileError(
+        f"{spec.path!r} is on this machine and has no revision {spec.revision!r}",
+        hint="leave revision out; it goes with a hub id (owner/name)",
+        place=recipe.document.place((*_model_path(recipe, alias), "revision")),
+    )
 
 
 def _composed(recipe: Recipe, spec: ModelSpec, composing: _Composing) -> MergePlan:

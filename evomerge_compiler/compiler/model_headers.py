@@ -213,11 +213,22 @@ def _is_complete(snapshot: Path) -> bool:
     return any(snapshot.glob("*.safetensors"))
 
 
+def from_hub(spec: ModelSpec, located: Path | None) -> bool:
+    """Whether a model is named by its hub id.
+
+    Args:
+        spec: What the recipe says of it.
+        located: What :func:`locate` found; what is not on this machine can be nowhere else.
+    """
+    named = not spec.path.startswith((".", "/", "~"))
+    return located is None or (named and located.is_relative_to(hub_cache()))
+
+
 def reference(spec: ModelSpec, located: Path | None) -> str:
     """What a person hands to mergekit to find the model: a hub id, or an absolute folder."""
-    from_hub = located is None or located.is_relative_to(hub_cache())
-    text = spec.path if from_hub else str(located)
-    if from_hub and spec.revision:
+    fetched = from_hub(spec, located)
+    text = spec.path if fetched else str(located)
+    if fetched and spec.revision:
         text += f"@{spec.revision}"
     return text + (f"+{spec.lora}" if spec.lora else "")
 
