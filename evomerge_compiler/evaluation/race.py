@@ -308,8 +308,9 @@ def estimate(metric: str, track: Track, values: Mapping[int, float]) -> Score:
         expected = track.calibration.expected(ability)
     left = y - expected[at]
     expected[at] = y
-    off = float((left**2).sum()) / max(n - 1, 1) / n * (1 - n / n_items)
-    whole = float(y.var(ddof=1)) / n_items if n > 1 else 0.0
+    # An item either way is added, as in the test: ten right of ten do not mean that all are.
+    off = (float((left**2).sum()) + 1) / (n + 2) / n * (1 - n / n_items)
+    whole = (float(((y - y.mean()) ** 2).sum()) + 1) / (n + 2) / n_items
     return Score(metric, float(expected.mean()), math.sqrt(off + whole), n)
 
 

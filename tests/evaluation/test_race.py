@@ -174,6 +174,13 @@ def test_estimates_are_as_near_as_they_say() -> None:
     assert abs(np.mean(off)) < 0.02
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_ten_alike_of_ten_leave_room_for_doubt(value: float) -> None:
+    found = races.estimate("acc", races.track(40, "a"), dict.fromkeys(range(10), value))
+    assert found.value == value
+    assert 0.05 < found.stderr < 0.15
+
+
 def test_a_small_domain_is_asked_whole_and_its_races_go_on() -> None:
     world = World(2)
     race = world.race(0.5)
