@@ -10,6 +10,8 @@ import pytest
 from simulated_run import evolve
 
 from evomerge_compiler import cli, errors, yamlio
+from evomerge_compiler.cli import evaluate_command
+from evomerge_compiler.evaluation.perplexity import default_text
 
 LIMIT = 6
 RECIPE = """\
@@ -65,9 +67,20 @@ def test_a_candidate_is_merged_and_asked_as_many_items_as_the_limit_says(
         assert line.split()[0] == name and f"{domain['value']:.4f}" in line
     # A merge that is all coder answers as the coder does, word by word.
     recipe = str(tmp_path / "two.yaml")
-    plain, its_answers = evaluated("zoo:coder", tmp_path / "plain", "--recipe", recipe)
+    plain, its_answers = evaluated("zoo:coder", tmp_path / "plain", "--recipe", recipe,
+                                   "--perplexity", recipe)  # fmt: skip
     assert plain["evomerge"]["domains"] == domains
     assert its_answers == answers
+    assert (
+        0 < plain["evomerge"]["bits_per_byte"] < 100 and "bits_per_byte" not in merged["evomerge"]
+    )
+
+
+def test_perplexity_without_a_file_is_of_the_own_text() -> None:
+    context = evaluate_command.command.make_context("evaluate", ["zoo:coder", "--perplexity"])
+    assert evaluate_command._text(context.params) == default_text()
+    context = evaluate_command.command.make_context("evaluate", ["zoo:coder"])
+    assert evaluate_command._text(context.params) is None
 
 
 @pytest.mark.parametrize(
@@ -77,6 +90,8 @@ def test_a_candidate_is_merged_and_asked_as_many_items_as_the_limit_says(
         ("{run}:000/c01", ("--limit", "0"), "0 is not in the range x>=1"),
         ("{run}:c01", (), "expected a candidate such as 003/c05, got 'c01'"),
         ("{run}", (), "best"),
+        ("zoo:coder", ("--perplexity", "nowhere.txt"), "no text file 'nowhere.txt'"),
+        ("zoo:coder", ("--perplexity", "a.txt", "--text", "b.txt"), "both name a text"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_before_any_merge(

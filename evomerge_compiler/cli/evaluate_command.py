@@ -24,6 +24,8 @@ from evomerge_compiler.recipe import RECIPE_SUFFIXES
 
 LOG = logging.getLogger(__name__)
 DEFAULT_RECIPE = "quickstart"
+# What --perplexity holds when it names no file.
+OWN_TEXT = ""
 _OVERRIDES = ("limit", "batch_size", "backend")
 _WITH_TASKS = (
     "num_fewshot", "include_path", "apply_chat_template", "system_instruction", "gen_kwargs",
@@ -75,13 +77,19 @@ _WITH_TASKS = (
     help="Folder for results.json as lm-eval writes it, and samples_TASK.jsonl.",
 )
 @click.option("--log_samples", is_flag=True, help="Write the samples into --output_path.")
-@click.option("--perplexity", is_flag=True, help="Also bits per byte on a text.")
+@click.option(
+    "--perplexity",
+    is_flag=False,
+    flag_value=OWN_TEXT,
+    metavar="[FILE]",
+    help="Also bits per byte on a text; without FILE (then last on the line), the zoo's own.",
+)
 @click.option(
     "--text",
     "perplexity_text",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The text for --perplexity and --coherence; the zoo's own by default.",
+    help="The text for --perplexity and --coherence, where --perplexity names none.",
 )
 @click.option(
     "--coherence",
@@ -122,6 +130,7 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     from evomerge_compiler.cli.evolve_command import merge_options_of
     from evomerge_compiler.evaluation.lm_eval import Session
 
+    text = _text(flags)  # first: a file that is not there must not cost an evaluation
     merge = _merge_of(target)
     given = {key: flags[key] for key in _OVERRIDES if flags[key]}
     if flags["recipe_name"] is not None or merge is None:
@@ -139,7 +148,7 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     plan, replaced = launch.with_backend(plan, options)
     if replaced:
         LOG.warning("%s", replaced)
-    if plan.backend == "vllm" and _wants_text_scores(flags):
+    if plan.backend == "vllm" and text is not None:
         raise UsageError("vLLM gives no perplexity", hint="score the text with --backend hf")
     if merge is not None:
         folder = work / "model"
@@ -150,7 +159,7 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
         folder, identity = single.model_folder(model, work), model.identity
     session = Session(plan)
     evaluation = session.evaluate(folder, flags["split"], identity=identity)
-    return evaluation, _text_scores(flags, session, folder, asked, work)
+    return evaluation, _text_scores(text, flags, session, folder, asked, work)
 
 
 def _plan_of_tasks(flags: dict[str, Any], options: Any):  # type: ignore[no-untyped-def]
@@ -195,6 +204,8 @@ def _pairs(text: str | None) -> dict[str, Any]:
 def _check_flags(flags: dict[str, Any]) -> None:
     if flags["log_samples"] and flags["output_path"] is None:
         raise UsageError("--log_samples needs a place to write to", hint="add --output_path DIR")
+    if flags["perplexity"] and flags["perplexity_text"]:
+        raise UsageError("--perplexity and --text both name a text", hint="give one of them")
     if flags["tasks"] and flags["recipe_name"]:
         raise UsageError("--tasks and --recipe both say what is asked", hint="give one of them")
     if not flags["tasks"]:
@@ -218,27 +229,26 @@ def _merge_of(target: str):  # type: ignore[no-untyped-def]
     return None
 
 
-def _wants_text_scores(flags: dict[str, Any]) -> bool:
-    return any(flags[name] for name in ("perplexity", "perplexity_text", "coherence"))
+def _text(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
+    """The text for bits per byte and coherence, None where neither is asked for."""
+    from evomerge_compiler.evaluation.perplexity import default_text, read_text
+
+    path = flags["perplexity"] or flags["perplexity_text"]
+    if path:
+        return read_text(Path(path))
+    return default_text() if flags["coherence"] or flags["perplexity"] == OWN_TEXT else None
 
 
 def _text_scores(
-    flags: dict[str, Any], session: Any, folder: Path, recipe: Any, work: Path
+    text: Any, flags: dict[str, Any], session: Any, folder: Path, recipe: Any, work: Path
 ) -> dict[str, float]:
     """Bits per byte, and coherence against the recipe's own models."""
     from evomerge_compiler import single
     from evomerge_compiler.compiler import gather
-    from evomerge_compiler.evaluation.perplexity import (
-        bits_per_byte,
-        coherence,
-        default_text,
-        read_text,
-    )
+    from evomerge_compiler.evaluation.perplexity import bits_per_byte, coherence
 
-    if not _wants_text_scores(flags):
+    if text is None:
         return {}
-    path = flags["perplexity_text"]
-    text = default_text() if path is None else read_text(path)
 
     def bits(model: Path) -> float:
         session.load(model)
