@@ -1,4 +1,4 @@
-"""What a search needs of a machine, and whether it fits: disk, memory, GPU memory, time.
+"""What a search needs of a machine, and whether it fits: disk, memory, GPU memory.
 
 All from headers, stated facts and the recipe: no weight is read. Bytes are those of what has to
 be there at once. Mapped files do not count: the system takes their pages back when it must.
@@ -55,6 +55,7 @@ class How:
         device: Where models are scored: ``cpu`` or ``cuda``.
         merge_device: Where they are merged.
         n_gpus: GPUs that workers are spread over, where they use any.
+        n_cores: Cores that workers share, one thread each; None where they are elsewhere.
     """
 
     executor: str = "warm"
@@ -62,6 +63,7 @@ class How:
     device: str = "cpu"
     merge_device: str = "cpu"
     n_gpus: int = 1
+    n_cores: int | None = None
 
     @property
     def placement(self) -> Placement:
@@ -200,7 +202,7 @@ def _memory(
     workers = how.workers
     processes = workers * (2 if how.placement.overlaps else 1)
     yield Need("RAM", "Python and its libraries", processes * LIBRARIES_BYTES)
-    resident = workers * _n_elements(largest) * _scored_itemsize(largest, evaluation, how)
+    resident = workers * n_elements(largest) * scored_itemsize(largest, evaluation, how)
     moved = how.device == "cuda"  # the first model of a worker is made in memory
     what = "a first model, on its way to the GPU" if moved else "the model that is scored"
     yield Need("RAM", what, resident)
@@ -236,7 +238,7 @@ def _gpu(
     yield Need("GPU memory", "CUDA itself", workers * CUDA_CONTEXT_BYTES)
     answering = merging = 0
     if how.device == "cuda":
-        resident = _n_elements(largest) * _scored_itemsize(largest, evaluation, how)
+        resident = n_elements(largest) * scored_itemsize(largest, evaluation, how)
         yield Need("GPU memory", "the model that is scored", workers * resident)
         answering = _answering_bytes(largest, evaluation, how)
     if how.merge_device == "cuda":
@@ -278,7 +280,7 @@ def n_parameters(model: SourceModel) -> int:
     return int(f.num_hidden_layers * layer + tables * f.vocab_size * hidden)
 
 
-def _n_elements(plan: MergePlan) -> int:
+def n_elements(plan: MergePlan) -> int:
     """Parameters of the result, which has the depth that the plan gives it."""
     largest = max(plan.models.values(), key=n_parameters)
     depth = plan.n_layers / max(1, largest.facts.num_hidden_layers)
@@ -287,14 +289,15 @@ def _n_elements(plan: MergePlan) -> int:
 
 def result_bytes(plan: MergePlan) -> int:
     """Bytes of what a plan writes."""
-    return _n_elements(plan) * _itemsize(plan)
+    return n_elements(plan) * _itemsize(plan)
 
 
 def _itemsize(plan: MergePlan) -> int:
     return DTYPE_BYTES.get(str(plan.stages[-1].document.get("dtype", "bfloat16")), 2)
 
 
-def _scored_itemsize(plan: MergePlan, evaluation: EvaluationPlan, how: How) -> int:
+def scored_itemsize(plan: MergePlan, evaluation: EvaluationPlan, how: How) -> int:
+    """Bytes of a parameter of the model that is scored."""
     if evaluation.dtype != "auto":
         return DTYPE_BYTES.get(evaluation.dtype, 2)
     if how.device == "cpu":  # CPUs score in float32
@@ -331,7 +334,7 @@ def _scratch_of_mergekit(plan: MergePlan) -> int:
 def _answering_bytes(plan: MergePlan, evaluation: EvaluationPlan, how: How) -> int:
     """Keys and values of a whole batch at its longest, and the activations of its prompts."""
     facts = plan.models[plan.config_donor].facts
-    itemsize = _scored_itemsize(plan, evaluation, how)
+    itemsize = scored_itemsize(plan, evaluation, how)
     heads = facts.num_attention_heads or 1
     head_dim = facts.head_dim or facts.hidden_size // heads
     row = 2 * (facts.num_key_value_heads or heads) * head_dim * plan.n_layers * itemsize
@@ -343,65 +346,7 @@ def _answering_bytes(plan: MergePlan, evaluation: EvaluationPlan, how: How) -> i
 
 
 # --------------------------------------------------------------------------------------
-# Time
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What is assumed of a machine before it has scored a candidate.
-
-    Attributes:
-        flops: Floating-point operations a second in matrix products.
-        bytes_s: Bytes a second that weights are read at.
-        layer_s: Seconds that a layer takes at least, for the starts of its operations.
-        merged_s: Parameters a second through one stage of a merge.
-    """
-
-    flops: float
-    bytes_s: float
-    layer_s: float
-    merged_s: float
-
-
-SPEEDS = {
-    "cpu": Speed(3e10, 1e10, 0.0005, 5e7),
-    "cuda": Speed(2e13, 3e11, 0.001, 1e9),
-}
-# The start of mergekit's command, for each stage, and what a disk writes.
-COMMAND_S, DISK_BYTES_S = 5.0, 5e8
-
-
-def assumed_seconds(
-    plans: Sequence[MergePlan], evaluation: EvaluationPlan, how: How
-) -> tuple[float, str]:
-    """Seconds of a candidate, before there is a measured one.
-
-    Every answer is taken to be as long as it may be, so this is an upper estimate.
-
-    Returns:
-        Seconds, and what was assumed.
-    """
-    plan = max(plans, key=result_bytes)
-    elements, batch = _n_elements(plan), evaluation.batch_size
-    scoring, merging = SPEEDS[how.device], SPEEDS[how.merge_device]
-    weights = elements * _scored_itemsize(plan, evaluation, how)
-    step_s = max(
-        plan.n_layers * scoring.layer_s,
-        weights / scoring.bytes_s,
-        2 * elements * batch / scoring.flops,
-    )
-    items, tokens = n_items(evaluation), answer_tokens(evaluation)
-    score_s = math.ceil(items / batch) * tokens * step_s
-    merge_s = len(plan.stages) * elements / merging.merged_s
-    if how.on_disk:
-        written = (len(plan.stages) + 1) * result_bytes(plan)
-        merge_s += len(plan.stages) * COMMAND_S + written / DISK_BYTES_S
-    seconds = max(score_s, merge_s) if how.placement.overlaps else score_s + merge_s
-    basis = (
-        f"assumed: {items} items in batches of {batch}, answers of {tokens} tokens, "
-        f"{1000 * step_s:.0f} ms a token step on the {'GPU' if how.device == 'cuda' else 'CPU'}"
-    )
-    return seconds, basis
+# Items
 
 
 def answer_tokens(evaluation: EvaluationPlan) -> int:

@@ -29,6 +29,7 @@ from evomerge_compiler.plan_bounds import (
     shortlist_items,
     written_parents,
 )
+from evomerge_compiler.plan_time import assumed_seconds
 from evomerge_compiler.racing import rival_of
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
@@ -166,10 +167,10 @@ def plan(
         most = (generations - 1) * (len(ahead.plans) - ahead.n_seeds) + len(ahead.plans)
         short = shortlist_items(recipe, evaluation, most if generations else 0)
     timed = _timed(run_dir)
-    seconds, basis = timed or needs.assumed_seconds(merges, evaluation, how)
+    seconds, basis = timed or assumed_seconds(merges, evaluation, how)
     looked = None
     if race is not None and timed is None:
-        looked, _ = needs.assumed_seconds(merges, race.looking, how)
+        looked, _ = assumed_seconds(merges, race.looking, how)
     return Plan(
         steps=tuple(_steps(ahead, cache)) if left else (),
         generations_left=left,

@@ -52,6 +52,7 @@ LAYERS = [
         "history",
         "launch",
         "plan_bounds",
+        "plan_time",
         "planning",
         "racing",
         "needs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -119,7 +120,8 @@ def _how(options: Options, machine: Machine, n_gpus: int) -> How:
     if device == "auto":
         device = "cuda" if has_gpu else "cpu"
     on_gpu = has_gpu if options.merge.cuda is None else options.merge.cuda
-    how = How(options.executor, 1, device, "cuda" if on_gpu else "cpu", max(1, n_gpus))
+    cores = None if options.executor == "ray" else len(os.sched_getaffinity(0))
+    how = How(options.executor, 1, device, "cuda" if on_gpu else "cpu", max(1, n_gpus), cores)
     by_itself = 1 if options.executor == "ray" else len(how.placement.gpus)
     return replace(how, workers=options.jobs or max(1, by_itself))
 
