@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -193,6 +194,10 @@ class _Merge:
         )
         if result.reason is not None:
             raise process_failure(result, f"mergekit failed in stage {stage.name}")
+        # safetensors makes its files for their owner alone, whatever the umask says.
+        mode = stat.S_IMODE((scratch / "merge.yaml").stat().st_mode)
+        for weights in part.glob("*.safetensors"):
+            weights.chmod(mode)
         shutil.rmtree(scratch)
         return inputs, layers
 
