@@ -87,6 +87,8 @@ def test_nothing_but_the_model_is_left(linear: MergedModel) -> None:
         "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
     assert not list(linear.path.parent.glob(".*"))
+    # Who may read one of them may read all: safetensors alone would hide the weights.
+    assert len({path.stat().st_mode for path in linear.path.iterdir()}) == 1
 
 
 def test_each_donor_gives_its_part(linear: MergedModel) -> None:
