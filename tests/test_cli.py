@@ -20,6 +20,7 @@ from simulated_run import QUICKSTART, ROOT, evolve
 
 from evomerge_compiler import cli, errors
 from evomerge_compiler.run_folder import RunFolder
+from evomerge_compiler.strategies import all_strategies
 
 README = (ROOT / "README.md").read_text()
 
@@ -366,6 +367,27 @@ def test_ls_lists_what_ships(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(found["strategies"]) >= {"elite_recovery", "random"}
     assert "evomerge_tiny_code" in found["evaluators"]
     assert {"zoo:base", "zoo:coder", "zoo:slow", "zoo:fast"} <= set(found["models"])
+
+
+def test_ls_shows_the_parameters_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, kind in all_strategies().items():
+        assert call("ls", "strategies", name, "--json") == 0
+        found = {p["name"]: p for p in json.loads(capsys.readouterr().out)["parameters"]}
+        assert {
+            key: part["default"] for key, part in found.items()
+        } == kind.parameters().model_dump()
+        assert all(part["takes"] and part["what"] for part in found.values())
+    assert call("ls", "strategies", "cma_es") == 0
+    assert "float, > 0, <= 1" in capsys.readouterr().out
+    for kind, name, words in (
+        ("templates", "ties", "float, 0.05 to 0.95; per model"),
+        ("methods", "ties", "for each model but the base"),
+        ("models", "zoo:coder", "zoo:coder"),
+    ):
+        assert call("ls", kind, name) == 0
+        assert words in capsys.readouterr().out
+    assert call("ls", "strategies", "cma-es") == errors.EXIT_BAD_INPUT
+    assert "did you mean 'cma_es'?" in capsys.readouterr().err
 
 
 def test_schema_accepts_every_shipped_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,9 +47,9 @@ PARENTS_PER_CHILD = 3
 class EliteRecoveryParameters(Parameters):
     """The numbers of the scheme; the defaults are those of the 2x2x2 pipeline."""
 
-    n_elite: int = Field(2, ge=1)
+    n_elite: int = Field(2, ge=1, description="best candidates that give mutants")
     n_mutants: int = Field(3, ge=1, description="mutants of each elite")
-    mutation_rate: Number = Field(0.15, gt=0, le=1)
+    mutation_rate: Number = Field(0.15, gt=0, le=1, description="chance of each value to change")
     sigma: Number = Field(0.1, gt=0, description="mutation step as a share of the gene's range")
     recover: Literal["genome", "model"] = Field(
         "genome", description="what of a triple is averaged: genomes, or the merged models"
