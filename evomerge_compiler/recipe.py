@@ -19,7 +19,7 @@ from evomerge_compiler.gene_spec import init_problems, is_declaration, read_gene
 from evomerge_compiler.genome import BY_MODEL, OTHER_TENSORS, Gene, Genome, GenomeSpace
 from evomerge_compiler.recipe_candidates import read_genome
 from evomerge_compiler.recipe_errors import validate
-from evomerge_compiler.recipe_overrides import from_here, override, replace_models
+from evomerge_compiler.recipe_overrides import override, replace_models
 from evomerge_compiler.recipe_racing import racing_problems
 from evomerge_compiler.recipe_schema import (
     CandidateFile,
@@ -132,11 +132,9 @@ def load(
             hint="start from a shipped recipe: evomerge cp quickstart mine.yaml",
         )
     folder, locked_overrides, locked_models = _started_with(found)
-    if models:
-        seen = [from_here(path, folder) for path in models]
-        document = replace_models(document, models, seen)
-    else:
-        document = replace_models(document, locked_models)
+    # A lock's models are seen from the recipe already.
+    seen_from = folder if models else None
+    document = replace_models(document, models or locked_models, seen_from)
     for text in (*locked_overrides, *overrides):
         document = override(document, text)
     loaded = from_document(document, folder)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from evomerge_compiler import yamlio
-from evomerge_compiler.errors import Place, RecipeError
+from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeError
 from evomerge_compiler.yamlio import Document, PathKey
 
 # What holds of a model's part in the recipe, whichever model plays it.
 _KEPT = ("domain", "weight")
+_LOCAL_STARTS = (".", "/", "~")
 _LOCAL_SUFFIXES = (".yaml", ".yml", ".gguf")
 
 
@@ -25,10 +26,15 @@ def from_here(path: str, folder: Path) -> str:
     Args:
         path: Hub id, ``zoo:NAME``, or a path that is relative to the current folder.
         folder: What relative paths in the recipe are relative to.
+
+    Raises:
+        RecipeError: It can only be a file or folder, and there is none.
     """
-    if path.startswith(("/", "~")):
-        return path
-    if not (path.startswith(".") or path.endswith(_LOCAL_SUFFIXES) or os.path.exists(path)):
+    there = os.path.exists(os.path.expanduser(path))
+    local = path.startswith(_LOCAL_STARTS) or path.endswith(_LOCAL_SUFFIXES)
+    if local and not there:
+        raise RecipeError(f"no model at {path!r}", hint=f"it is looked for in {Path.cwd()}")
+    if not there or path.startswith(("/", "~")):
         return path
     seen = os.path.relpath(os.path.abspath(path), folder.resolve())
     # A plain owner/name would be a hub id on a machine that lacks the folder.
@@ -36,7 +42,7 @@ def from_here(path: str, folder: Path) -> str:
 
 
 def replace_models(
-    document: Document, given: Sequence[str], paths: Sequence[str] | None = None
+    document: Document, models: Sequence[str], folder: Path | None = None
 ) -> Document:
     """The document with other models in the place of the recipe's own, in order.
 
@@ -44,32 +50,41 @@ def replace_models(
 
     Args:
         document: The recipe.
-        given: The models as ``--models`` names them; nothing changes where there are none.
-        paths: The same as the recipe would name them.
+        models: As ``--models`` names them; nothing changes where there are none.
+        folder: What paths in the recipe are relative to; None where those of ``models`` are too.
 
     Raises:
-        RecipeError: There are more or fewer of them.
+        RecipeError: There are more or fewer of them, or one is not there.
     """
-    if not given:
+    if not models:
         return document
-    text = ",".join(given)
+    text = ",".join(models)
     data = document.data
     found = data.get("models") if isinstance(data, dict) else None
     specs = found if isinstance(found, dict) else {}
-    if len(specs) != len(given):
+    if len(specs) != len(models):
         raise RecipeError(
-            f"--models names {len(given)} models, the recipe has {len(specs)}",
+            f"--models names {len(models)} models, the recipe has {len(specs)}",
             hint="name one for each of: " + ", ".join(specs) if specs else None,
             place=Place(f"--models {text}"),
         )
+    problems: list[EvomergeError] = []
     column = 1
-    for alias, shown, path in zip(specs, given, paths or given, strict=True):
+    for alias, path in zip(specs, models, strict=True):
         place = Place(f"--models {text}", 1, column, text)
+        column += len(path) + 1
+        try:
+            seen = path if folder is None else from_here(path, folder)
+        except RecipeError as error:
+            error.place = place
+            problems.append(error)
+            continue
         spec = specs[alias] if isinstance(specs[alias], dict) else {}
         kept = {key: spec[key] for key in _KEPT if key in spec}
         at = ("models", alias, "path")
-        document = document.with_value(at[:2], {"path": path, **kept}, {at[:2]: place, at: place})
-        column += len(shown) + 1
+        document = document.with_value(at[:2], {"path": seen, **kept}, {at[:2]: place, at: place})
+    if problems:
+        raise ErrorList(problems)
     return document
 
 
