@@ -19,6 +19,8 @@ EXIT_RUN_DAMAGED = 5
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+# A list of more words than this is not read: lm-eval alone has thousands of tasks.
+_MOST_NAMED = 100
 
 
 @dataclass(frozen=True)
@@ -193,10 +195,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         known: The words that would have been right.
 
     Returns:
-        ``did you mean 'density'?`` or ``expected one of: a, b, c``.
+        ``did you mean 'density'?`` or ``expected one of: a, b, c``; of very many, how many.
     """
     words = sorted(set(known))
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
+    if len(words) > _MOST_NAMED:
+        return f"it is none of the {len(words)} that are known"
     return "expected one of: " + ", ".join(words) if words else "nothing is allowed here"
