@@ -23,9 +23,9 @@ from simulated_run import QUICKSTART, digest
 
 from evomerge_compiler import launch
 from evomerge_compiler.candidate import Failure
-from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.errors import MissingPrerequisite, UsageError
 from evomerge_compiler.evaluation.spec import plan_evaluation
+from evomerge_compiler.evolution import Evolution
 from evomerge_compiler.executors import ray_node
 from evomerge_compiler.executors.base import Job, JobResult
 from evomerge_compiler.executors.local import LocalExecutor, LocalSettings
@@ -40,18 +40,20 @@ from evomerge_compiler.executors.ray_pool import MAX_LOST, RayPool
 from evomerge_compiler.executors.warm import WarmExecutor
 from evomerge_compiler.recipe import Recipe, load
 from evomerge_compiler.recipe_schema import RaySpec
+from evomerge_compiler.run_folder import RunFolder, RunSetup
 
 RECIPE = """\
-kind: merge
+name: sums
 models:
-  coder: {{path: "zoo:coder"}}
-  mathematician: {{path: "zoo:mathematician"}}
+  coder: {path: "zoo:coder"}
+  mathematician: {path: "zoo:mathematician"}
 template: linear
-genome: {{weight: {{coder: {0}, mathematician: {1}}}}}
+genome: {weight: {choice: [0.05, 1], per: model}}
 evaluation:
-  tasks: {{sums: {{task: toy_sums, metric: exact_match}}}}
+  tasks: {sums: {task: toy_sums, metric: exact_match}}
   include_path: [tasks]
   holdout: 0
+search: {strategy: sobol, population: 4, generations: 1}
 """
 TASK = """\
 task: toy_sums
@@ -94,22 +96,16 @@ print(json.dumps({"good": float("HF_TOKEN" not in os.environ), "n": 4}))
 """
 
 
-def toy(folder: Path) -> None:
+def toy(folder: Path) -> Recipe:
     tasks = folder / "tasks"
     tasks.mkdir()
     rows = [json.dumps({"prompt": prompt, "answer": answer}) for prompt, answer in SUMS.items()]
     (tasks / "sums.jsonl").write_text("\n".join(rows) + "\n")
     (tasks / "sums.yaml").write_text(TASK.format(data=tasks / "sums.jsonl"))
     (tasks / "judge.py").write_text(TASK_JUDGE)
-
-
-def merges(folder: Path, *shares: float) -> list[Recipe]:
-    path = folder / "recipe.yaml"
-    found = []
-    for share in shares:
-        path.write_text(RECIPE.format(share, 1 - share))
-        found.append(load(path))
-    return found
+    os.mkfifo(tasks / "pid")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    return load(folder / "recipe.yaml")
 
 
 def settings(folder: Path, **changes: Any) -> LocalSettings:
@@ -120,6 +116,15 @@ def settings(folder: Path, **changes: Any) -> LocalSettings:
 def run(executor: LocalExecutor | RayExecutor, jobs: list[Job]) -> list[JobResult]:
     found = dict(executor.run(jobs))
     return [found[index] for index in range(len(jobs))]
+
+
+def searched(recipe: Recipe, run: Path, executor: LocalExecutor | RayExecutor) -> dict[str, bytes]:
+    """Every tracked file of a search."""
+    setup = RunSetup(recipe, RECIPE.encode(), {})
+    folder = RunFolder.open(run, create_from=setup)
+    with folder.hold():
+        Evolution(recipe, folder, executor).run(1)
+    return digest(run)
 
 
 def scores(results: list[JobResult]) -> list[Any]:
@@ -163,26 +168,24 @@ def hanging(ray_kit: RayKit) -> Callable[..., Job]:
 def test_two_nodes_and_the_loss_of_one_give_what_one_machine_gives(
     nodes: Any, tmp_path: Path
 ) -> None:
-    toy(tmp_path)
-    os.mkfifo(tmp_path / "tasks" / "pid")
-    plans = merges(tmp_path, 0.0, 0.25, 0.5, 1.0)
-    assert plans[0].evaluation is not None
-    evaluation = plan_evaluation(plans[0].evaluation, folder=tmp_path)
-    jobs = [Job(f"000/c{i:02d}", plan=compile_recipe(plan)) for i, plan in enumerate(plans)]
+    recipe = toy(tmp_path)
+    assert recipe.evaluation is not None
+    evaluation = plan_evaluation(recipe.evaluation, folder=tmp_path)
     with WarmExecutor(evaluation, settings(tmp_path)) as warm:
-        expected = scores(run(warm, jobs))
-    assert len({str(each) for each in expected}) > 2
+        expected = searched(recipe, tmp_path / "warm", warm)
+    answers = {text for name, text in expected.items() if name.endswith("items.tsv")}
+    assert len(answers) > 1
     with (
         RayExecutor(evaluation, settings(tmp_path, n_workers=2)) as executor,
         ThreadPoolExecutor(1) as thread,
     ):
-        assert scores(run(executor, jobs)) == expected
+        assert searched(recipe, tmp_path / "ray", executor) == expected
         (tmp_path / "tasks" / "one_hangs").touch()
-        again = thread.submit(run, executor, jobs)
+        again = thread.submit(searched, recipe, tmp_path / "lost", executor)
         lost = node_of(nodes, int((tmp_path / "tasks" / "pid").read_text()))
         nodes.remove_node(lost, allow_graceful=False)
         add_node(nodes)
-        assert scores(again.result()) == expected
+        assert again.result() == expected
 
 
 def test_an_actor_that_is_killed_costs_another_try(
