@@ -84,10 +84,17 @@ def plans_of(path: Path, n: int, seed: int) -> Iterator[MergePlan]:
 # -- what compiles ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["qwen2", pytest.param("llama", marks=pytest.mark.long)])
-@pytest.mark.parametrize(("name", "method", "genome"), CASES, ids=[case[0] for case in CASES])
+def of_each_kind() -> Iterator[Any]:
+    """All cases on both architectures; the default tests have each method's plain one on both."""
+    for name, method, genome in CASES:
+        for kind in ("qwen2", "llama"):
+            marks = [pytest.mark.long] if kind == "llama" and name != method else []
+            yield pytest.param(method, genome, kind, id=f"{name}-{kind}", marks=marks)
+
+
+@pytest.mark.parametrize(("method", "genome", "kind"), of_each_kind())
 def test_every_method(
-    name: str, method: str, genome: str, kind: str, mergers: list[Merger], tmp_path: Path,
+    method: str, genome: str, kind: str, mergers: list[Merger], tmp_path: Path,
     tiny_models: Callable[[str], dict[str, Path]],
 ) -> None:  # fmt: skip
     models = tiny_models(kind)
@@ -97,10 +104,11 @@ def test_every_method(
 
 def composed(template: str, folder: Path, models: Mapping[str, Path], dtypes: str) -> Path:
     groups = "layer_groups: 4\n" if template in ("dfs", "ps_dfs") else ""
+    aliases = "ab" if template == "split_slerp" else "abc"
     return write_recipe(
         folder,
         kind="experiment",
-        models={alias: models[alias] for alias in "abc"},
+        models={alias: models[alias] for alias in aliases},
         base=models["base"],
         template=template,
         rest=groups + dtypes + SCORED,
@@ -108,7 +116,9 @@ def composed(template: str, folder: Path, models: Mapping[str, Path], dtypes: st
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
-@pytest.mark.parametrize("template", ["frankenmerge", "dfs", "ps", "ps_dfs", "three_stage"])
+@pytest.mark.parametrize(
+    "template", ["frankenmerge", "dfs", "ps", "ps_dfs", "split_slerp", "three_stage"]
+)
 def test_composed_templates(
     template: str, kind: str, mergers: list[Merger], tmp_path: Path,
     tiny_models: Callable[[str], dict[str, Path]],
