@@ -75,6 +75,9 @@ def test_a_variable_does_what_its_option_does(
     monkeypatch.setenv("EVOMERGE_STATUS_JSON", "1")
     assert call("status", run) == 0
     assert json.loads(capsys.readouterr().out)["sealed_generations"] == 2
+    monkeypatch.setenv("EVOMERGE_SHOW_CSV", "0")
+    assert call("show", run) == 0
+    assert capsys.readouterr().out.startswith("id  ")
     # What a packager may set is no flag.
     monkeypatch.setenv("EVOMERGE_VERSION", "2.0")
     assert call("status", run) == 0
@@ -116,9 +119,11 @@ def test_every_candidate_that_is_printed_stands_and_one_alone_is_a_file_that_run
 def test_compile_writes_a_folder_a_candidate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert call("compile", QUICKSTART, "-o", tmp_path / "out", "--json") == 0
+    written = {plan["path"] for plan in json.loads(capsys.readouterr().out).values()}
     assert call("compile", QUICKSTART, "-o", tmp_path / "out") == 0
     files = sorted((tmp_path / "out").rglob("mergekit.yaml"))
-    assert [str(f) for f in files] == capsys.readouterr().out.split()
+    assert [str(f) for f in files] == capsys.readouterr().out.split() == sorted(written)
     assert len(files) == 8
     for file in files:
         text = file.read_text()
@@ -150,9 +155,13 @@ def test_generation_0_alone_is_json_too(
 
 
 def test_options_that_would_be_ignored_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments in (
+        ["show", run, "--csv", "--json"],
+        ["show", run, "--csv", "--md"],
+        ["lineage", run, "--mermaid", "--json"],
+        ["cp", f"{run}:", tmp_path],
         ["compile", QUICKSTART, "--raw", "--json"],
         ["compile", QUICKSTART, "--raw", "-o", tmp_path / "o"],
         ["evaluate", "zoo:coder", "--log_samples"],

@@ -46,6 +46,18 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")(command)
 
 
+def one_form(**forms: bool) -> None:
+    """Refuses more than one form of output, of which all but one would be ignored.
+
+    Raises:
+        UsageError: Several flags are set.
+    """
+    given = [f"--{name}" for name, wanted in forms.items() if wanted]
+    if len(given) > 1:
+        several = " and ".join(given)
+        raise UsageError(f"{several} are forms of one output", hint="give one of them")
+
+
 def split_models(text: str) -> tuple[str, ...]:
     """``a,b,c`` as a tuple; empty for no text."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

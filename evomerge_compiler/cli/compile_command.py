@@ -65,10 +65,12 @@ def command(
         click.echo("---\n".join(texts), nl=False)
         return
     plans = compiled(loaded, genomes)
-    if out is not None:
-        write(plans, out)
-    elif as_json:
-        print_json({name: as_data(plan) for name, plan in plans.items()})
+    paths = {} if out is None else write(plans, out)
+    if as_json:
+        files = {name: {"path": str(path)} for name, path in paths.items()}
+        print_json({name: files.get(name, {}) | as_data(plan) for name, plan in plans.items()})
+    elif paths:
+        click.echo("\n".join(map(str, paths.values())))
     else:
         click.echo(printed(plans, again(recipe, overrides, models)), nl=False)
 
@@ -144,16 +146,18 @@ def again(recipe: Path, overrides: Sequence[str], models: str) -> str:
     return shlex.join([*words, *(["--models", models] if models else []), "--select"])
 
 
-def write(plans: dict[str, MergePlan], out: Path) -> None:
-    """One file a candidate, each with the command that runs it."""
+def write(plans: dict[str, MergePlan], out: Path) -> dict[str, Path]:
+    """One file a candidate, each with the command that runs it; slot name to file."""
     from evomerge_compiler.yamlio import write_atomic
 
+    paths = {}
     for name, plan in plans.items():
         # A folder each, as in a generation: mergekit-multi keeps its stages beside the file.
         path = out / name / "mergekit.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, plan.written(references(plan), how=f"run in {path.parent}"))
-        click.echo(path)
+        paths[name] = path
+    return paths
 
 
 def as_data(plan: MergePlan) -> dict[str, object]:

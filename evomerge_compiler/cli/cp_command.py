@@ -43,7 +43,8 @@ def _source(name: str) -> tuple[str, Callable[[Path], list[Path]]]:
         from evomerge_compiler.standalone import write_standalone
 
         folder, candidate = split_run_reference(name)
-        assert candidate is not None
+        if candidate is None:
+            raise UsageError(f"{name!r} names no candidate", hint="for example RUN:003/c05")
         file = f"{folder.name}-{candidate.slot_name}.yaml"
         return file, lambda target: write_standalone(folder, candidate, target)
 

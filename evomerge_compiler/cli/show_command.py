@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from evomerge_compiler.cli.common import json_option, print_json, run_path, table
+from evomerge_compiler.cli.common import json_option, one_form, print_json, run_path, table
 from evomerge_compiler.errors import UsageError, did_you_mean
 
 
@@ -24,8 +24,8 @@ from evomerge_compiler.errors import UsageError, did_you_mean
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Only these columns and the id.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="All but these columns.")
 @click.option("--precision", type=int, default=4, show_default=True, help="Decimals.")
-@click.option("--csv", "style", flag_value="csv", help="CSV on stdout.")
-@click.option("--md", "style", flag_value="md", help="A Markdown table on stdout.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout.")
+@click.option("--md", "as_md", is_flag=True, help="A Markdown table on stdout.")
 @json_option
 def command(
     run: str,
@@ -37,12 +37,14 @@ def command(
     keep: tuple[str, ...],
     drop: tuple[str, ...],
     precision: int,
-    style: str | None,
+    as_csv: bool,
+    as_md: bool,
     as_json: bool,
 ) -> None:
     """Show a run's candidates: state, fitness, domains and genes."""
     from evomerge_compiler.report.summary import candidate_rows
 
+    one_form(csv=as_csv, md=as_md, json=as_json)
     rows = candidate_rows(run_path(run), gen, front=front)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     for name in (*keep, *drop, *([sort_by] if sort_by else [])):
@@ -56,7 +58,8 @@ def command(
         print_json(rows)
         return
     cells = [[_cell(row[name], precision) for name in columns] for row in rows]
-    click.echo(_STYLES[style](columns, cells), nl=style != "csv")
+    text = _as_csv if as_csv else _as_markdown if as_md else table
+    click.echo(text(columns, cells), nl=not as_csv)
 
 
 def _sorted(
@@ -102,6 +105,3 @@ def _as_csv(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 def _as_markdown(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-_STYLES = {None: table, "csv": _as_csv, "md": _as_markdown}
