@@ -18,7 +18,9 @@ from evomerge_compiler.run_folder import files as files
 from evomerge_compiler.run_folder import tables as tables
 from evomerge_compiler.run_folder.candidate_recipe import candidate_genome, candidate_text
 
-names = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=12)
+# Without an e, so that "e-" in a file is an exponent.
+LETTERS = string.ascii_letters.replace("e", "")
+names = st.text(LETTERS + string.digits + "_-", min_size=1, max_size=12)
 numbers = st.floats(-1e6, 1e6)
 shares = st.floats(0, 1)
 values = st.lists(shares, max_size=20) | st.lists(st.sampled_from([0.0, 1.0]), max_size=20)
