@@ -62,6 +62,7 @@ def test_every_option_has_a_variable_named_after_its_long_flag(
             patch.setenv(variable, "1")
             _, source = option.consume_value(context, {})
         assert source is ParameterSource.ENVIRONMENT, variable
+        assert option.help, f"{option.opts} has no help"
 
 
 def test_a_variable_does_what_its_option_does(
@@ -162,6 +163,9 @@ def test_options_that_would_be_ignored_are_refused(
         ["show", run, "--csv", "--md"],
         ["lineage", run, "--mermaid", "--json"],
         ["cp", f"{run}:", tmp_path],
+        ["show", run, "--sort-order", "asc"],
+        ["merge", f"{run}:best", "-o", tmp_path / "o", "-S", "genome.density=0.5"],
+        ["evolve", QUICKSTART, "--wandb-project", "mine"],
         ["compile", QUICKSTART, "--raw", "--json"],
         ["compile", QUICKSTART, "--raw", "-o", tmp_path / "o"],
         ["evaluate", "zoo:coder", "--log_samples"],

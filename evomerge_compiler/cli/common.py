@@ -15,15 +15,20 @@ from evomerge_compiler.errors import UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def recipe_options(command: F) -> F:
-    """``-S key=value`` and ``--models a,b,c``."""
-    command = click.option(
+def set_option(command: F) -> F:
+    """``-S key=value``."""
+    return click.option(
         "-S", "--set", "overrides", multiple=True, metavar="KEY=VALUE",
         help="Set a value of the recipe, such as -S search.population=16. Repeatable.",
     )(command)  # fmt: skip
+
+
+def recipe_options(command: F) -> F:
+    """``-S key=value`` and ``--models a,b,c``."""
+    command = set_option(command)
     return click.option(
         "--models", "models", default="", metavar="A,B,C",
-        help="Hub ids or folders that replace the recipe's models, in order.",
+        help="Hub ids, or paths from here, that replace the recipe's models in order.",
     )(command)  # fmt: skip
 
 

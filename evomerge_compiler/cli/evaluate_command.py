@@ -69,7 +69,7 @@ _WITH_TASKS = (
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
 @click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")
-@click.option("--device", default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--backend", type=click.Choice(["hf", "vllm"]), help="What computes the answers.")
 @click.option(
     "--output_path",

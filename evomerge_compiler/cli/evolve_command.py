@@ -78,8 +78,9 @@ if TYPE_CHECKING:
     help="Search as many random candidates too, and compare the winner with the best of them.",
 )
 @click.option("--wandb", "use_wandb", is_flag=True, help="Log to Weights & Biases.")
-@click.option("--wandb-project", default="evomerge", show_default=True)
-@click.option("--display", type=click.Choice(progress.DISPLAYS), default="auto")
+@click.option("--wandb-project", help="With --wandb; evomerge by default.")
+@click.option("--display", type=click.Choice(progress.DISPLAYS), default="auto",
+              show_default=True, help="How progress is shown on stderr.")  # fmt: skip
 @click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop, as evomerge plan.")
 @merge_options
 @recipe_options
@@ -124,6 +125,8 @@ def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
 
     if flags["ray_address"] is not None and flags["executor"] != "ray":
         raise UsageError("--ray-address goes with --executor ray")
+    if flags["wandb_project"] is not None and not flags["use_wandb"]:
+        raise UsageError("--wandb-project goes with --wandb", hint="add --wandb")
     settings = {
         "evaluation.limit": flags["limit"],
         "evaluation.batch_size": flags["batch_size"],
@@ -168,7 +171,7 @@ def _observers(
     if flags["use_wandb"]:
         from evomerge_compiler.tracking import WandbTracker
 
-        tracker = WandbTracker(folder, project=flags["wandb_project"])
+        tracker = WandbTracker(folder, project=flags["wandb_project"] or "evomerge")
         stack.callback(tracker.close)
         out.append(tracker)
     return out

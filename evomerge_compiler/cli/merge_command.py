@@ -12,8 +12,10 @@ from evomerge_compiler.cli.common import (
     json_option,
     merge_options,
     print_json,
+    set_option,
     split_run_reference,
 )
+from evomerge_compiler.errors import UsageError
 
 
 @click.command(
@@ -21,8 +23,9 @@ from evomerge_compiler.cli.common import (
     "evomerge merge runs/quickstart:best -o out"
 )
 @click.argument("target", metavar="RECIPE|RUN:ID")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False))
-@click.option("-S", "--set", "overrides", multiple=True, metavar="KEY=VALUE")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False),
+              help="The model folder to write.")  # fmt: skip
+@set_option
 @merge_options
 @json_option
 def command(target: str, out: Path, overrides: tuple[str, ...], **flags: Any) -> None:
@@ -34,6 +37,11 @@ def command(target: str, out: Path, overrides: tuple[str, ...], **flags: Any) ->
     from evomerge_compiler.cli.evolve_command import merge_options_of
 
     folder, candidate = _split(target)
+    if candidate is not None and overrides:
+        raise UsageError(
+            "-S goes with a recipe, a candidate has its values",
+            hint=f"evomerge cp {folder}:{candidate} DEST makes a recipe of it",
+        )
     recipe = single.merge_target(folder, candidate, overrides)
     plan, merged = single.merge_to(recipe, out, merge_options_of(flags))
     export.write_card(out, recipe, plan)

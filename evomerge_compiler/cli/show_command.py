@@ -19,7 +19,7 @@ from evomerge_compiler.errors import UsageError, did_you_mean
     "--front", is_flag=True, help="Only what no candidate beats in all objectives, and the knee."
 )
 @click.option("--sort-by", metavar="COLUMN", help="Sort by a column, best or highest first.")
-@click.option("--sort-order", type=click.Choice(["asc", "desc"]), default="desc")
+@click.option("--sort-order", type=click.Choice(["asc", "desc"]), help="With --sort-by; desc.")
 @click.option("--only-changed", is_flag=True, help="Hide columns that hold one value throughout.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Only these columns and the id.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="All but these columns.")
@@ -32,7 +32,7 @@ def command(
     gen: int | None,
     front: bool,
     sort_by: str | None,
-    sort_order: str,
+    sort_order: str | None,
     only_changed: bool,
     keep: tuple[str, ...],
     drop: tuple[str, ...],
@@ -45,13 +45,15 @@ def command(
     from evomerge_compiler.report.summary import candidate_rows
 
     one_form(csv=as_csv, md=as_md, json=as_json)
+    if sort_order and not sort_by:
+        raise UsageError("--sort-order goes with --sort-by", hint="name a column")
     rows = candidate_rows(run_path(run), gen, front=front)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     for name in (*keep, *drop, *([sort_by] if sort_by else [])):
         if name not in columns:
             raise UsageError(f"no column {name!r}", hint=did_you_mean(name, columns))
     if sort_by:
-        rows = _sorted(rows, sort_by, descending=sort_order == "desc")
+        rows = _sorted(rows, sort_by, descending=sort_order != "asc")
     columns = _columns(rows, columns, keep, drop, only_changed)
     rows = [{name: row.get(name) for name in columns} for row in rows]
     if as_json:
