@@ -219,11 +219,14 @@ def _front(
     difference: Difference, n_front: int, bits: int, *, descending: bool
 ) -> kernel_order.Indices:
     """Indices of the elements of one magnitude that mergekit's sort puts before a place."""
-    keys = _bits(difference)
-    if kernel_order.is_known() and keys.max() <= _bits_of_infinity(difference.job.dtype):
+    import torch
+
+    job, keys = difference.job, _bits(difference)
+    if kernel_order.is_known() and keys.max() <= _bits_of_infinity(job.dtype):
+        order = job.scratch.take("order", difference.n, torch.int32).numpy()
         if not descending:
             np.negative(keys, out=keys)
-        found = kernel_order.front(keys, n_front, bits if descending else -bits)
+        found = kernel_order.front(keys, order, n_front, bits if descending else -bits)
         if found is not None:
             return found
     sorted_ = _sorted(difference, descending=descending)[:n_front]

@@ -60,7 +60,9 @@ class Window:
             else:
                 high = torch.lt(part, window.below, out=torch.empty_like(part))
                 part.gt_(window.above).mul_(high)
-        begin, end = torch.searchsorted(self._tied, torch.tensor([start, start + piece.numel()]))
+        # Of another type than the places, torch would convert all of these.
+        ends = torch.tensor([start, start + piece.numel()], dtype=self._tied.dtype)
+        begin, end = torch.searchsorted(self._tied, ends)
         tied = self._tied[begin:end].long() - start
         if tied.numel():
             magnitudes.index_fill_(0, tied, 1)

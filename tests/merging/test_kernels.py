@@ -406,7 +406,7 @@ def test_front_of_equal_keys_is_that_of_the_sort(n: int, n_values: int) -> None:
         ranked = torch.argsort(torch.from_numpy(keys).float(), descending=True).numpy()
         for n_front in sorted({1, n // 10, n // 2, n - 1} - {0}):
             value = int(keys[ranked[n_front - 1]])
-            found = kernel_order.front(keys.copy(), n_front, value)
+            found = kernel_order.front(keys.copy(), np.empty(n, np.int32), n_front, value)
             assert found is not None
             expected = ranked[:n_front][keys[ranked[:n_front]] == value]
             assert np.array_equal(np.sort(found), np.sort(expected))
