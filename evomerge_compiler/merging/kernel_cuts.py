@@ -88,7 +88,9 @@ def _find_cut(difference: Difference, low: int, high: int, *, descending: bool) 
         kept = [
             _kept_of_run(difference, run, window, order, descending=descending) for run in split
         ]
-        tied = torch.from_numpy(np.sort(np.concatenate(kept)))
+        places = kept[0] if len(kept) == 1 else np.concatenate(kept)
+        places.sort()
+        tied = torch.from_numpy(places)
     below = None if high == n else _value(top.bits + (top not in split), dtype)
     return Cut(_value(bottom.bits - (bottom not in split), dtype), below, tied)
 
@@ -203,8 +205,10 @@ def _kept_of_run(
     """
     n, (low, high) = difference.n, window
     begin, end = (n - run.end, n - run.begin) if descending else (run.begin, run.end)
+    kept: kernel_order.Indices
     if order is not None:
-        return order[max(low, begin) : min(high, end)]
+        kept = order[max(low, begin) : min(high, end)].copy()
+        return kept
     if high < end:
         kept = _front(difference, high, run.bits, descending=descending)
     else:

@@ -64,11 +64,14 @@ def front(keys: Keys, order: Indices, n_front: int, value: int) -> Indices | Non
 
 def where(keys: Keys, value: int, order: Indices | None = None) -> Indices:
     """The places (n_found,) of a value among keys, or what ``order`` holds there."""
-    found = []
-    for start in range(0, len(keys), _BLOCK):
+    starts = range(0, len(keys), _BLOCK)
+    n_found = sum(int(np.count_nonzero(keys[i : i + _BLOCK] == value)) for i in starts)
+    found, n = np.empty(n_found, np.int32), 0
+    for start in starts:
         places = np.flatnonzero(keys[start : start + _BLOCK] == value) + start
-        found.append(places.astype(np.int32) if order is None else order[places])
-    return np.concatenate(found) if found else np.empty(0, np.int32)
+        found[n : n + len(places)] = places if order is None else order[places]
+        n += len(places)
+    return found
 
 
 @lru_cache(maxsize=1)
