@@ -118,7 +118,7 @@ def test_mistakes_are_named(written: str, message: str, hint: str) -> None:
     found = [error for error in errors if message in error.message]
     assert found, [error.message for error in errors]
     assert hint in (found[0].hint or "")
-    assert found[0].place is not None and found[0].place.file.endswith("ps_then_dfs.yaml")
+    assert found[0].place is not None and found[0].place.file == f"-S search.{written}"
 
 
 def test_a_gene_that_is_switched_off_for_good_needs_no_phase() -> None:
