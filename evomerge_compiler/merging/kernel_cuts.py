@@ -205,10 +205,9 @@ def _kept_of_run(
     """
     n, (low, high) = difference.n, window
     begin, end = (n - run.end, n - run.begin) if descending else (run.begin, run.end)
-    kept: kernel_order.Indices
     if order is not None:
-        kept = order[max(low, begin) : min(high, end)].copy()
-        return kept
+        known: kernel_order.Indices = order[max(low, begin) : min(high, end)].copy()
+        return known
     if high < end:
         kept = _front(difference, high, run.bits, descending=descending)
     else:
