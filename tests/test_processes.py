@@ -173,6 +173,7 @@ def test_worker_environment_lets_no_secret_through(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, "canary")
     monkeypatch.setenv("HF_HOME", "/somewhere")
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     env = worker_environment()
     assert "canary" not in env.values()
     assert env["HF_HOME"] == "/somewhere" and "PATH" in env
