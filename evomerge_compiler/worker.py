@@ -6,7 +6,6 @@ model's buffers between candidates. Everything here is called by name through a 
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import time
@@ -217,19 +216,8 @@ def merge_and_score(
         for split, found in _scores(session, splits, plan.merge_key, race).items()
     }
     done = Scored(scores, loaded - started, time.monotonic() - loaded)
-    _settle()
+    session.resident.settle()
     return done
-
-
-def _settle() -> None:
-    """After the first candidate in a model: what was imported and loaded stays.
-
-    A collection of garbage that walks through all of it takes longer than a small merge. A model
-    that is let go undoes this: see :class:`.ResidentModel`.
-    """
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
 
 
 class _HashedWeights:
