@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from evomerge_compiler import needs
 from evomerge_compiler.crossing import LINEAR, N_PARENTS, SPLIT_SLERP
 from evomerge_compiler.evaluation.spec import EvaluationPlan
+from evomerge_compiler.plan_time import CandidateTime
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.recipe_schema import SearchSpec
 from evomerge_compiler.strategies.factory import n_crossings, recovers_models
@@ -27,7 +28,6 @@ class RaceRange:
         first_look: Items of a candidate that is dropped there, over all tasks.
         items: All items of a candidate.
         audited: Dropped candidates that are asked everything at the end, at most.
-        looking: The evaluation of a candidate that is dropped at its first look.
     """
 
     racing: int
@@ -36,7 +36,6 @@ class RaceRange:
     first_look: int
     items: int
     audited: int
-    looking: EvaluationPlan
 
     @property
     def at_most(self) -> int:
@@ -76,11 +75,10 @@ def race_range(
         return None
     items, rung = needs.n_items(evaluation), spec.rungs[0]
     limit = rung if evaluation.limit is None else min(rung, evaluation.limit)
-    looking = replace(evaluation, limit=limit)
-    first_look = needs.n_items(looking)
+    first_look = needs.n_items(replace(evaluation, limit=limit))
     racing = candidates - calibrating
     audited = min(spec.audit, racing)
-    return RaceRange(racing, calibrating, rung, first_look, items, audited, looking)
+    return RaceRange(racing, calibrating, rung, first_look, items, audited)
 
 
 @dataclass(frozen=True)
@@ -97,11 +95,6 @@ class ShortlistItems:
     items: int
     searched: int
 
-    @property
-    def as_candidates(self) -> float:
-        """How many candidates of the search are asked as much."""
-        return self.candidates * self.items / self.searched
-
 
 def shortlist_items(
     recipe: Recipe, evaluation: EvaluationPlan, candidates: int
@@ -117,6 +110,50 @@ def shortlist_items(
     n = min(recipe.search.n_shortlisted, candidates)
     items, searched = needs.n_items(replace(evaluation, limit=None)), needs.n_items(evaluation)
     return ShortlistItems(n, items, searched) if n and items > searched else None
+
+
+@dataclass(frozen=True)
+class FinalItems:
+    """What is asked when a search has ended, besides its shortlist.
+
+    Attributes:
+        models: Base and parents, asked all items of search and held-out split.
+        finalists: Candidates asked the held-out items, at most; the uniform merge is asked both.
+        control: Random candidates, asked what those of the search are.
+        searched: What the search asks of a candidate.
+        held_out: Held-out items.
+    """
+
+    models: int
+    finalists: int
+    control: int
+    searched: int
+    held_out: int
+
+    def seconds(self, time: CandidateTime) -> float:
+        """What all that takes with one worker."""
+        both = time.scored(self.searched) + time.scored(self.held_out)
+        uniform = time.merge_s + both
+        finalists = self.finalists * time.asked(self.held_out)
+        return self.models * both + uniform + finalists + self.control * time.seconds
+
+
+def final_items(recipe: Recipe, evaluation: EvaluationPlan, candidates: int) -> FinalItems:
+    """What the end of a search asks.
+
+    Args:
+        recipe: The experiment.
+        evaluation: How candidates are scored.
+        candidates: Of the whole search, at most.
+    """
+    search = recipe.search
+    assert search is not None
+    whole = needs.n_items(replace(evaluation, limit=None, holdout=0.0))
+    held_out = whole - needs.n_items(replace(evaluation, limit=None))
+    finalists = min(search.finalists, candidates)
+    control = candidates if search.control else 0
+    models = len(recipe.all_models)
+    return FinalItems(models, finalists, control, needs.n_items(evaluation), held_out)
 
 
 @dataclass(frozen=True)

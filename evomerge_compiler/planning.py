@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +23,16 @@ from evomerge_compiler.history import History
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.needs import How, Machine, Need
 from evomerge_compiler.plan_bounds import (
+    FinalItems,
     RaceRange,
     ShortlistItems,
     WrittenParents,
+    final_items,
     race_range,
     shortlist_items,
     written_parents,
 )
-from evomerge_compiler.plan_time import assumed_seconds
+from evomerge_compiler.plan_time import CandidateTime, assumed, measured
 from evomerge_compiler.racing import rival_of
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.run_folder import RunFolder
@@ -68,14 +71,12 @@ class Plan:
         candidates_left: At most.
         needs: What takes room, and how much.
         machine: What is free.
-        seconds_per_candidate: With one worker.
-        basis: Where that is known from.
+        time: Of a candidate, with one worker.
         how: How it will be run.
         race: What racing may save; None where candidates do not race.
-        seconds_at_first_look: Of a candidate that is dropped there; None where nothing races, and
-            where the seconds were measured, on candidates of which some may have been dropped.
         parents: What crossings may write to disk; None where no candidates are crossed.
         shortlist: What the best are asked at the end; None where the search asks everything.
+        final: What is asked after that; None where it has been.
         seconds_allowed: What is left of the budget of time; None for no limit.
     """
 
@@ -84,38 +85,44 @@ class Plan:
     candidates_left: int
     needs: tuple[Need, ...]
     machine: Machine
-    seconds_per_candidate: float
-    basis: str
+    time: CandidateTime
     how: How
     race: RaceRange | None = None
-    seconds_at_first_look: float | None = None
     parents: WrittenParents | None = None
     shortlist: ShortlistItems | None = None
+    final: FinalItems | None = None
     seconds_allowed: float | None = None
 
     @property
     def seconds(self) -> float:
-        """Expected time of all that is left, if nothing is dropped."""
-        return self.candidates_left * self.seconds_per_candidate / self.how.workers
+        """Expected time of the search that is left, if nothing is dropped."""
+        return self.candidates_left * self.time.seconds / self.how.workers
 
     @property
     def seconds_at_least(self) -> float | None:
-        """The same if all that race are dropped at their first look; None where not known."""
-        if self.race is None or self.seconds_at_first_look is None:
+        """The same if all that race are dropped at their first look; None where none race."""
+        if self.race is None:
             return None
-        raced = self.race.racing * self.seconds_at_first_look
-        return (self.race.whole * self.seconds_per_candidate + raced) / self.how.workers
+        raced = self.race.racing * self.time.asked(self.race.first_look)
+        return (self.race.whole * self.time.seconds + raced) / self.how.workers
 
     @property
     def shortlist_seconds(self) -> float:
         """Expected time of the shortlist."""
-        n = self.shortlist.as_candidates if self.shortlist is not None else 0.0
-        return n * self.seconds_per_candidate / self.how.workers
+        short = self.shortlist
+        if short is None:
+            return 0.0
+        return short.candidates * self.time.asked(short.items) / self.how.workers
+
+    @property
+    def final_seconds(self) -> float:
+        """Expected time of the final test, and of the control arm if there is one."""
+        return 0.0 if self.final is None else self.final.seconds(self.time) / self.how.workers
 
     @property
     def candidates_per_hour(self) -> float:
         """With all workers."""
-        return 3600 * self.how.workers / self.seconds_per_candidate
+        return 3600 * self.how.workers / self.time.seconds
 
 
 def plan(
@@ -162,28 +169,24 @@ def plan(
         n_stages=len(compile_recipe(recipe).stages),
         bytes_each=max(map(needs.result_bytes, merges)),
     )
-    short = None
+    short = final = None
     if left or not (run_dir / "final.yaml").is_file():
         most = (generations - 1) * (len(ahead.plans) - ahead.n_seeds) + len(ahead.plans)
-        short = shortlist_items(recipe, evaluation, most if generations else 0)
-    timed = _timed(run_dir)
-    seconds, basis = timed or assumed_seconds(merges, evaluation, how)
-    looked = None
-    if race is not None and timed is None:
-        looked, _ = assumed_seconds(merges, race.looking, how)
+        most = most if generations else 0
+        short = shortlist_items(recipe, evaluation, most)
+        final = final_items(recipe, evaluation, most)
     return Plan(
         steps=tuple(_steps(ahead, cache)) if left else (),
         generations_left=left,
         candidates_left=candidates,
         needs=(*needs.needs(merges, evaluation, how, machine, candidates), *_kept(parents, how)),
         machine=machine,
-        seconds_per_candidate=seconds,
-        basis=basis,
+        time=_timed(run_dir, evaluation, how) or assumed(merges, evaluation, how),
         how=how,
         race=race,
-        seconds_at_first_look=looked,
         parents=parents,
         shortlist=short,
+        final=final,
         seconds_allowed=allowed,
     )
 
@@ -343,31 +346,38 @@ class TimingLog(Observer):
 
     Attributes:
         folder: The run folder; the file in it is not tracked by git.
-        seconds: Of each candidate that was run.
+        merging: Seconds that each candidate that was run was merged for.
+        scoring: Seconds that it was scored for, or would have been if it was not asked everything.
     """
 
     folder: Path
-    seconds: list[float] = field(default_factory=list)
+    merging: list[float] = field(default_factory=list)
+    scoring: list[float] = field(default_factory=list)
 
     def notice(self, event: Event) -> None:
         """Notes one candidate's time."""
         if isinstance(event, CandidateDone) and not event.reused and event.evaluate_s > 0:
-            self.seconds.append(event.merge_s + event.evaluate_s)
-            mean = sum(self.seconds) / len(self.seconds)
+            self.merging.append(event.merge_s)
+            race = event.outcome.scores.race if event.outcome.scores is not None else None
+            self.scoring.append(event.evaluate_s * (race.of / race.seen if race else 1.0))
             path = self.folder / TIMINGS_FILE
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"seconds_per_candidate": mean, "n": len(self.seconds)})
-            yamlio.write_atomic(path, text + "\n")
+            means = {
+                "merge_s": statistics.mean(self.merging),
+                "evaluate_s": statistics.mean(self.scoring),
+                "n": len(self.scoring),
+            }
+            yamlio.write_atomic(path, json.dumps(means) + "\n")
 
 
-def _timed(run_dir: Path) -> tuple[float, str] | None:
+def _timed(run_dir: Path, evaluation: EvaluationPlan, how: How) -> CandidateTime | None:
     """What this run's candidates took so far."""
     try:
         data = json.loads((run_dir / TIMINGS_FILE).read_text(encoding="utf-8"))
-        seconds, n = float(data["seconds_per_candidate"]), int(data["n"])
+        merge_s, score_s = float(data["merge_s"]), float(data["evaluate_s"])
+        return measured(merge_s, score_s, int(data["n"]), evaluation, how)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as error:
         log.info("%s cannot be used: %s", TIMINGS_FILE, error)
         return None
-    return seconds, f"measured: mean of {n} candidates of this run"

@@ -169,8 +169,10 @@ def test_the_shortlist_is_counted(
 ) -> None:
     found = planned(capsys, QUICKSTART, tmp_path, setting, gens=gens)
     assert found["shortlist"] == wanted
-    n = 0 if wanted is None else wanted["candidates"] * 12.5
-    assert found["shortlist_seconds"] == pytest.approx(n * found["seconds_per_candidate"])
+    n = 0 if wanted is None else wanted["candidates"]
+    each = found["seconds_per_candidate"]
+    # Twelve and a half times the items, of one merge.
+    assert 11 * n * each < found["shortlist_seconds"] <= 12.5 * n * each or not n
 
 
 def test_the_shortlist_is_told_in_words(
@@ -178,5 +180,5 @@ def test_the_shortlist_is_told_in_words(
 ) -> None:
     assert cli.run(["plan", str(QUICKSTART), "--run-dir", str(tmp_path), "--gens", "3"]) == 0
     text = capsys.readouterr().out
-    assert "the best 8 are asked all search items, about 1,600: as many as 100 candidates" in text
-    assert re.search(r"expected time with one worker: .*, then .* for the shortlist, ", text)
+    assert "the best 8 are asked all search items, about 1,600 in place of 128" in text
+    assert re.search(r"  then .* for the shortlist and .* for the final test: .* in all\n", text)

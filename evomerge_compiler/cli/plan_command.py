@@ -146,16 +146,18 @@ def _plain(plan: Plan) -> dict[str, object]:
         "remedies": remedies(plan.needs, plan.machine, plan.how),
         "workers": plan.how.workers,
         "gpus": len(plan.how.placement.gpus),
-        "seconds_per_candidate": plan.seconds_per_candidate,
+        "seconds_per_candidate": plan.time.seconds,
         "candidates_per_hour": plan.candidates_per_hour,
         "seconds": plan.seconds,
         "seconds_at_least": plan.seconds_at_least,
         "seconds_allowed": plan.seconds_allowed,
-        "basis": plan.basis,
+        "basis": plan.time.basis,
         "racing": _plain_race(plan.race),
         "parents": None if plan.parents is None else vars(plan.parents),
         "shortlist": None if plan.shortlist is None else vars(plan.shortlist),
         "shortlist_seconds": plan.shortlist_seconds,
+        "final": None if plan.final is None else vars(plan.final),
+        "final_seconds": plan.final_seconds,
     }
 
 
@@ -188,7 +190,7 @@ def _summary(plan: Plan) -> Iterator[str]:
         short = plan.shortlist
         yield (
             f"shortlist: at the end the best {short.candidates} are asked all search items, "
-            f"about {short.items:,}: as many as {short.as_candidates:.0f} candidates of the search"
+            f"about {short.items:,} in place of {short.searched:,}"
         )
     yield ""
     yield table(("", "needed by", ""), [(n.resource, n.what, size(n.n_bytes)) for n in plan.needs])
@@ -206,19 +208,29 @@ def _summary(plan: Plan) -> Iterator[str]:
         workers += f" on {plan.how.n_gpus} GPU{'s' if plan.how.n_gpus > 1 else ''}"
     least = plan.seconds_at_least
     dropped = "" if least is None else f" if nothing is dropped, {hours(least)} if all are"
-    if plan.shortlist is not None:
-        dropped += f", then {hours(plan.shortlist_seconds)} for the shortlist"
     yield (
         f"expected time with {workers}: {hours(plan.seconds)}{dropped}, "
         f"{plan.candidates_per_hour:.1f} candidates an hour"
     )
-    yield f"  {plan.basis}"
+    yield from _end_lines(plan)
+    yield f"  {plan.time.basis}"
     allowed = plan.seconds_allowed
     if allowed is not None and allowed < plan.seconds:
         n = int(allowed * plan.candidates_per_hour / 3600)
         yield f"  search.budget.hours ends it after {hours(allowed)}, about {n} candidates"
     if plan.how.placement.overlaps:
         yield "  the CPU merges the next candidates while the GPU scores"
+
+
+def _end_lines(plan: Plan) -> Iterator[str]:
+    """What comes after the search, and how long it all takes."""
+    if plan.final is None:
+        return
+    parts = [f"{hours(plan.shortlist_seconds)} for the shortlist"] if plan.shortlist else []
+    also = " and the control" if plan.final.control else ""
+    parts.append(f"{hours(plan.final_seconds)} for the final test{also}")
+    whole = plan.seconds + plan.shortlist_seconds + plan.final_seconds
+    yield f"  then {' and '.join(parts)}: {hours(whole)} in all"
 
 
 def _race_lines(race: RaceRange | None) -> Iterator[str]:

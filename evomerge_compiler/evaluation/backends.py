@@ -36,6 +36,9 @@ class Backend(Protocol):
             WorkFailed: It cannot be loaded.
         """
 
+    def settle(self) -> None:
+        """After the first work of a model: what was imported and loaded stays for a while."""
+
     def drop(self) -> None:
         """Frees the model."""
 

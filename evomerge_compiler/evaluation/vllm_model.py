@@ -73,6 +73,9 @@ class VllmModel:
             ) from error
         self.tokenizer_key, self.n_parameters = tokenizer_key, n_parameters
 
+    def settle(self) -> None:
+        """Nothing stays: an engine's process ends with its model."""
+
     def drop(self) -> None:
         """Ends the engine."""
         if self.lm is not None:
