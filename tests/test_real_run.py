@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -172,30 +173,42 @@ def test_twenty_kills_of_real_runs_leave_the_tree_of_an_unbroken_one(tmp_path: P
     """A run is killed at random moments until it is done; then the next one, to twenty kills."""
     unbroken = tmp_path / "unbroken"
     arguments = ["evolve", QUICKSTART, "--gens", 2, "-j", 2, *SMALL, "-S", "search.population=4"]
-    started = time.monotonic()
     evomerge(*arguments, "--run-dir", unbroken)
-    whole_s = time.monotonic() - started
+    n_files = len(_files(unbroken))
     dice, kills, runs = random.Random(7), 0, 0
     while kills < 20:
         run = tmp_path / f"run{runs}"
         killed_before = kills
-        while not _killed_or_done(arguments, run, 4 + dice.random() * whole_s / 2):
+        while _killed(arguments, run, dice.randrange(1, n_files // 3), 2 * dice.random()):
             kills += 1
         runs += 1
         assert kills > killed_before, "a run ended before it was killed once"
         assert digest(run) == digest(unbroken)
 
 
-def _killed_or_done(arguments: list[object], run: Path, limit_s: float) -> bool:
-    """Starts or resumes a run and kills it after ``limit_s``; whether it ended before that."""
-    process = subprocess.Popen(
+def _killed(arguments: list[object], run: Path, n_files: int, later_s: float) -> bool:
+    """Starts or resumes a run and kills it; False where it ended before that.
+
+    Args:
+        arguments: Of the command.
+        run: Its folder.
+        n_files: Files that it writes first, so that it gets on however busy the machine is.
+        later_s: How much longer it lives, at most.
+    """
+    there = len(_files(run))
+    with subprocess.Popen(
         command(*arguments, "--run-dir", run), env=ENVIRONMENT,
         stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        assert process.wait(timeout=limit_s) == 0
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        return False
-    return True
+    ) as process:  # fmt: skip
+        while process.poll() is None and len(_files(run)) < there + n_files:
+            time.sleep(0.02)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=later_s)
+        process.kill()
+    assert process.returncode in (0, -signal.SIGKILL)
+    return process.returncode != 0
+
+
+def _files(run: Path) -> list[Path]:
+    """What a run has come to: the files of its candidates and models."""
+    return [path for part in ("generations", "baselines") for path in (run / part).rglob("*.*")]
