@@ -81,7 +81,8 @@ class StageCache:
             write_atomic(temporary / MARKER, json.dumps(marker, indent=2) + "\n")
             temporary.rename(self.folder / key)
         except BaseException:
-            shutil.rmtree(temporary)
+            if temporary.exists():  # a writer that fails takes along what it was to replace
+                shutil.rmtree(temporary)
             raise
 
     def prune(self, limit_bytes: int) -> int:
@@ -111,7 +112,10 @@ class StageCache:
         """Removes what processes that were killed left half made or half removed."""
         for suffix, purpose in ((".part", "build"), (".old", "use")):
             for folder in self.folder.glob(f".*{suffix}"):
-                key = folder.name[1 : -len(suffix)]
+                key = folder.name
+                # Whoever builds a stage may write beside its folder, as `..KEY.part.part`.
+                while key.startswith(".") and key.endswith(suffix):
+                    key = key[1 : -len(suffix)]
                 lock = self._locked(key, purpose, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Blocked when somebody is at work on it.
                 with contextlib.suppress(BlockingIOError), lock:

@@ -38,6 +38,39 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".locks"]
 
 
+def test_a_failed_build_that_took_its_folder_along_fails_with_its_own_words(
+    tmp_path: Path,
+) -> None:
+    """A writer replaces the folder that it is given, and removes what it has begun."""
+
+    def build(part: Path) -> str:
+        part.rmdir()
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), StageCache(tmp_path).stage("k", build):
+        pass
+
+
+def test_pruning_leaves_alone_what_a_writer_makes_beside_the_folder_it_was_given(
+    tmp_path: Path,
+) -> None:
+    cache = StageCache(tmp_path)
+    nested = tmp_path / "..k.part.part"
+
+    def build(part: Path) -> str:
+        nested.mkdir()
+        part.rmdir()
+        StageCache(tmp_path).prune(limit_bytes=0)  # another worker's
+        nested.rename(part)
+        return "hash"
+
+    with cache.stage("k", build):
+        pass
+    nested.mkdir()  # of a process that was killed
+    cache.prune(limit_bytes=0)
+    assert [path.name for path in tmp_path.iterdir()] == [".locks"]
+
+
 @pytest.mark.parametrize("damage", ["marker", "file", "size"])
 def test_a_damaged_stage_is_made_again(tmp_path: Path, damage: str) -> None:
     cache, log = StageCache(tmp_path), []
