@@ -77,12 +77,13 @@ class How:
         """Whether merges are made by the command, stage by stage on the disk."""
         return self.executor == "cli"
 
-    @property
-    def ahead(self) -> int:
+    def ahead(self, evaluation: EvaluationPlan) -> int:
         """Models on disk for each worker: none, the one that it scores, and one that waits."""
         if self.placement.overlaps:
             return 2
-        return 1 if self.on_disk else 0
+        # vLLM and programs read a model from its folder.
+        by_folder = evaluation.backend == "vllm" or any(t.external for t in evaluation.tasks)
+        return int(self.on_disk or by_folder)
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def needs(
     found += _sources(plans)
     if plans:
         largest = max(plans, key=result_bytes)
-        found += _on_disk(plans, largest, how)
+        found += _on_disk(plans, largest, evaluation, how)
         found += _memory(plans, largest, evaluation, how)
         found += [] if how.on_disk else _kept(plans, how, machine)
         if "cuda" in (how.device, how.merge_device):
@@ -188,12 +189,15 @@ def _sources(plans: Sequence[MergePlan]) -> Iterator[Need]:
     yield Need("disk", f"source models to fetch or convert ({len(missing)})", fetched)
 
 
-def _on_disk(plans: Sequence[MergePlan], largest: MergePlan, how: How) -> Iterator[Need]:
+def _on_disk(
+    plans: Sequence[MergePlan], largest: MergePlan, evaluation: EvaluationPlan, how: How
+) -> Iterator[Need]:
     if how.on_disk:
         held = min(LocalSettings.stage_limit_bytes, sum(_stage_bytes(plans)))
         yield Need("disk", "stages kept for other candidates", held)
-    what = "the model of each worker" if how.ahead == 1 else "models, scored and next in turn"
-    yield Need("disk", what, how.ahead * how.workers * result_bytes(largest))
+    ahead = how.ahead(evaluation)
+    what = "the model of each worker" if ahead == 1 else "models, scored and next in turn"
+    yield Need("disk", what, ahead * how.workers * result_bytes(largest))
 
 
 def _memory(
@@ -219,6 +223,8 @@ def _memory(
 
 def _kept(plans: Sequence[MergePlan], how: How, machine: Machine) -> Iterator[Need]:
     """Whole stages, where they are small: see :class:`~.merging.in_memory.Merger`."""
+    if how.merge_device == "cuda":  # they lie where they were made
+        return
     limit = min(KEPT_LIMIT_BYTES, int(KEPT_SHARE * machine.free.get("RAM", 0)))
     sizes = [size for size in _stage_bytes(plans) if size <= limit]
     held = min(limit, sum(sizes))

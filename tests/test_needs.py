@@ -83,6 +83,17 @@ def test_where_the_cpu_merges_ahead_models_are_on_disk_and_merges_cost_no_time(
     assert ahead.seconds < in_turn.seconds
 
 
+@pytest.mark.parametrize("how", [How("warm", 3, "cuda", "cuda"), How("warm", 3, "cuda", "cpu")])
+def test_vllm_reads_its_models_from_the_disk(
+    pipeline: tuple[list[MergePlan], EvaluationPlan], how: How
+) -> None:
+    plans, evaluation = pipeline
+    found = needs.needs(plans, replace(evaluation, backend="vllm"), how, LAPTOP, 1)
+    models = [need.n_bytes for need in found if need.resource == "disk" and "model" in need.what]
+    each = needs.result_bytes(plans[0])
+    assert models[-1] == 3 * each * (1 if how.merge_device == "cuda" else 2)
+
+
 def test_workers_are_spread_over_gpus(
     pipeline: tuple[list[MergePlan], EvaluationPlan],
 ) -> None:
