@@ -428,3 +428,23 @@ def test_the_wheel_holds_all_that_ships(tmp_path: Path) -> None:
     assert "three_stage" in found["templates"]
     assert "evomerge_tiny_math" in found["evaluators"]
     assert str(site) in found["models"]["zoo:base"]
+
+
+def test_debug_shows_where_an_error_came_from_and_keeps_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value, code_line in (("0", False), ("1", True)):
+        monkeypatch.setenv("EVOMERGE_DEBUG", value)
+        assert call("status", tmp_path) == errors.EXIT_BAD_INPUT
+        told = capsys.readouterr().err
+        assert ("Traceback" in told) is code_line and "error: no run folder" in told
+    monkeypatch.delenv("EVOMERGE_DEBUG")
+    # The word means nothing where it is another command's argument.
+    assert call("status", "--", "--debug") == errors.EXIT_BAD_INPUT
+    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.setattr("evomerge_compiler.cli.status_command.run_path", lambda _: 1 // 0)
+    assert call("--debug", "status", tmp_path) == errors.EXIT_BUG
+    told = capsys.readouterr().err
+    assert "Traceback" in told and "bug: ZeroDivisionError" in told and "help:" not in told
+    assert call("status", tmp_path) == errors.EXIT_BUG
+    assert "evomerge --debug" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from types import FrameType
 from typing import Any
 
@@ -116,7 +117,7 @@ def evomerge(ctx: click.Context, verbose: int, quiet: bool, debug: bool) -> None
         logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     )
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
-    ctx.obj = {"debug": debug, "quiet": quiet, "verbose": verbose}
+    ctx.ensure_object(dict).update(debug=debug, quiet=quiet, verbose=verbose)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -140,13 +141,15 @@ def run(argv: list[str] | None = None) -> int:
         argv: Arguments without the program's name; the process's own by default.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    debug = "--debug" in arguments or bool(os.environ.get("EVOMERGE_DEBUG"))
+    given: dict[str, Any] = {}  # the options before the command, as click reads them
     try:
-        result: Any = evomerge.main(arguments, prog_name="evomerge", standalone_mode=False)
+        result: Any = evomerge.main(
+            arguments, prog_name="evomerge", standalone_mode=False, obj=given
+        )
         return result if isinstance(result, int) else errors.EXIT_OK
     except EvomergeError as error:
-        if debug:
-            raise
+        if given.get("debug"):
+            traceback.print_exc()
         click.echo(error.render(), err=True)
         return error.exit_code
     except click.exceptions.Exit as error:
@@ -164,8 +167,10 @@ def run(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.EXIT_OK
     except Exception as error:
-        if debug:
-            raise
+        if given.get("debug"):
+            traceback.print_exc()
         click.echo(f"bug: {type(error).__name__}: {error}", err=True)
-        click.echo("  help: run again with --debug and report what it prints", err=True)
+        if not given.get("debug"):
+            again = "run again as `evomerge --debug ...` and report what it prints"
+            click.echo(f"  help: {again}", err=True)
         return errors.EXIT_BUG
