@@ -97,7 +97,11 @@ def drive(
             done, _ = wait(flights, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda future: flights[future].index):
                 flight = flights.pop(future)
-                result = _land(flight, future, pools, flights, retries)
+                try:
+                    result = _land(flight, future, pools, flights, retries)
+                except BaseException:
+                    flight.work.close()  # nothing of it is running, and it is among no flights
+                    raise
                 if result is not None:
                     yield flight.index, result
     finally:

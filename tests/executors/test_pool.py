@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from evomerge_compiler.errors import MissingPrerequisite
 from evomerge_compiler.executors.base import Job, JobResult
 from evomerge_compiler.executors.pool import Step, Work, drive
 from evomerge_compiler.process_pool import WorkerPool, announce
@@ -35,3 +36,26 @@ def test_a_surprise_is_told_of_the_step_that_was_announced(kind: str) -> None:
     failures = [found[index].failure for index in range(3)]
     assert [f.step for f in failures if f] == ["merge", "evaluate", "merge"]
     assert {f.reason for f in failures if f} == {"crashed"}
+
+
+def stop_the_run(lacking: str) -> None:
+    raise MissingPrerequisite(f"there is no {lacking}")
+
+
+def test_what_stops_the_run_closes_the_job_that_met_it() -> None:
+    begun, closed = [], []
+
+    def steps(index: int) -> Work:
+        try:
+            yield Step("merge", stop_the_run, ("mergekit",))
+        finally:
+            closed.append(index)
+        return JobResult()
+
+    def work(index: int, job: Job) -> Work:
+        begun.append(steps(index))  # held: a generator that nobody refers to closes itself
+        return begun[-1]
+
+    with WorkerPool(1) as pool, pytest.raises(MissingPrerequisite, match="no mergekit"):
+        list(drive([Job("c")], work, pool, n_at_once=1, retries=0, abandon=pool.close))
+    assert len(begun) == 1 and closed == [0]
