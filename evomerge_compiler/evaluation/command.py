@@ -26,7 +26,7 @@ from typing import Any
 from evomerge_compiler.candidate import Score
 from evomerge_compiler.errors import RecipeError, WorkFailed, did_you_mean
 from evomerge_compiler.evaluation import plugin
-from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, command_words
+from evomerge_compiler.evaluation.spec import MODEL_WORD, EvaluationPlan, TaskPlan, command_words
 from evomerge_compiler.evaluation.split import Split
 from evomerge_compiler.processes import run_command, worker_environment
 
@@ -59,17 +59,12 @@ def score(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Sc
 
 def _command(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Any:
     words = command_words(task.task)
-    filled = {"{model}": str(model.resolve()), "{split}": split}
+    filled = {MODEL_WORD: str(model.resolve()), "{split}": split}
     argv = []
     for word in words:
         for name, value in filled.items():
             word = word.replace(name, value)
         argv.append(word)
-    if "{model}" not in task.task:
-        raise RecipeError(
-            f"{task.domain}: the command does not say where the model folder goes",
-            hint="write {model} in it",
-        )
     result = run_command(
         argv,
         cwd=Path(plan.folder),

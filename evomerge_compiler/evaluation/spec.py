@@ -31,6 +31,7 @@ from evomerge_compiler.recipe_schema import Backend, EvaluationSpec, TaskSpec
 from evomerge_compiler.yamlio import Document
 
 COMMAND_PREFIX = "command:"
+MODEL_WORD = "{model}"  # stands for the model folder in a command
 DEFAULT_SALT = "evomerge"
 OWN_PREFIX = "evomerge_"  # tasks of this name are shipped ones, never lm-eval's
 
@@ -247,8 +248,8 @@ class _TaskReader:
         """One entry of ``evaluation.tasks``.
 
         Raises:
-            RecipeError: It names no metric and none is known, or one that the task lacks, or a
-                plug-in that is not installed.
+            RecipeError: It names no metric and none is known, or one that the task lacks, a
+                plug-in that is not installed, or a command that cannot be run.
         """
         # A preset is taken as a whole, where no metric is written: what a recipe writes out in
         # full means the same with and without the preset.
@@ -262,6 +263,8 @@ class _TaskReader:
             raise self.unknown_metric(domain, name)
         if name.startswith(plugin.PREFIX):
             self.check_plugin(domain, name)
+        if name.startswith(COMMAND_PREFIX):
+            self.check_command(domain, name)
         if known and known.metrics is not None and metric not in known.metrics:
             raise self.error(
                 domain,
@@ -299,6 +302,20 @@ class _TaskReader:
             plugin.find(name)
         except RecipeError as error:
             raise self.error(domain, error.message, error.hint or "") from None
+
+    def check_command(self, domain: str, name: str) -> None:
+        """A command must be told which model it judges.
+
+        Raises:
+            RecipeError: It does not say where the model folder goes, or has no words.
+        """
+        try:
+            words = command_words(name)
+        except RecipeError as error:
+            raise self.error(domain, error.message, "command: PROGRAM {model}") from None
+        if not any(MODEL_WORD in word for word in words):
+            message = "the command does not say where the model folder goes"
+            raise self.error(domain, message, f"write {MODEL_WORD} in it")
 
     def unknown_metric(self, domain: str, name: str) -> EvomergeError:
         """The error for a task of which no file here says how it is judged."""

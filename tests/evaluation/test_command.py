@@ -13,6 +13,7 @@ from evomerge_compiler.evaluation.lm_eval import Session
 from evomerge_compiler.evaluation.results import domain_rows, to_lm_eval
 from evomerge_compiler.evaluation.spec import EvaluationPlan, plan_evaluation
 from evomerge_compiler.recipe_schema import EvaluationSpec
+from evomerge_compiler.yamlio import parse
 
 
 def make_plan(folder: Path, task: str, **more: Any) -> EvaluationPlan:
@@ -96,7 +97,27 @@ def test_mistakes_in_the_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no metric 'quality'") as caught:
         Session(command(tmp_path, 'print(\'{"qualty": 1, "n": 2}\')')).score(tmp_path)
     assert "did you mean 'qualty'?" in str(caught.value.hint)
-    with pytest.raises(RecipeError, match="does not say where the model folder goes"):
-        Session(make_plan(tmp_path, "command: true")).score(tmp_path)
     with pytest.raises(MissingPrerequisite):
         Session(make_plan(tmp_path, "command: no-such-program-here {model}")).score(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("command: judge", "does not say where the model folder goes"),
+        ("command: ", "names no program"),
+        ("command: judge '{model}", "No closing quotation"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_a_mistake_with_its_place(
+    tmp_path: Path, task: str, message: str
+) -> None:
+    """Before anything is merged for it."""
+    text = f'evaluation:\n  tasks:\n    own:\n      task: "{task}"\n      metric: quality\n'
+    document = parse(text, file="r.yaml")
+    spec = EvaluationSpec.model_validate(document.data["evaluation"])  # type: ignore[index]
+    with pytest.raises(RecipeError, match=message) as caught:
+        plan_evaluation(spec, folder=tmp_path, document=document)
+    place = caught.value.place
+    assert place is not None and (place.file, place.line, place.column) == ("r.yaml", 4, 13)
+    assert caught.value.hint
