@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
 @click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")
 @click.option("--backend", type=click.Choice(["hf", "vllm"]), help="What computes the answers.")
-@click.option("--timeout_s", type=float, help="Seconds for one merge stage or one evaluation.")
+@click.option("--timeout_s", type=float, help="Seconds for one merge or one evaluation.")
 @click.option("--no-sandbox", is_flag=True, help="Run generated code without the sandbox.")
 @click.option(
     "--confirm_run_unsafe_code",
