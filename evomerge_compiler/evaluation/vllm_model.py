@@ -28,6 +28,7 @@ from evomerge_compiler.evaluation.metered import Finish, Usage, quiet_lm_eval, u
 from evomerge_compiler.evaluation.model_weights import Weights
 from evomerge_compiler.evaluation.resident import shell_hashes
 from evomerge_compiler.evaluation.spec import EvaluationPlan
+from evomerge_compiler.merging.failures import full_disk
 from evomerge_compiler.merging.weights import read_tensors
 
 # Of a GPU's memory, for all engines on it. The rest is for the contexts of other processes, such
@@ -56,6 +57,7 @@ class VllmModel:
         Raises:
             WorkFailed: The model does not load, or memory ran out.
             MissingPrerequisite: vLLM is not installed.
+            OSError: The disk is full.
         """
         if not isinstance(model, Path):
             raise TypeError("vLLM reads a model folder")
@@ -67,6 +69,8 @@ class VllmModel:
             with failures_of_work("start vLLM"), quiet_lm_eval():
                 self.lm = make(model, self.plan)
         except (OSError, ValueError, KeyError, TypeError) as error:
+            if full_disk(error) is not None:  # it compiles for a model, and keeps that on disk
+                raise
             text = str(error).replace(str(model), "MODEL")
             raise WorkFailed(
                 f"vLLM does not load the model: {text}", reason="invalid", step="evaluate"

@@ -17,7 +17,7 @@ from typing import Any
 from evomerge_compiler.candidate import Failure
 from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, WorkFailed
 from evomerge_compiler.executors.base import Job, JobResult
-from evomerge_compiler.merging.failures import scrub
+from evomerge_compiler.merging.failures import full_disk, scrub
 from evomerge_compiler.process_pool import RemoteTraceback, WorkerPool
 from evomerge_compiler.processes import verdict
 
@@ -125,6 +125,11 @@ def _advance(
         return result
     except WorkFailed as error:
         return JobResult(failure=failure_of(error, flight.step))
+    except OSError as error:
+        full = full_disk(error)
+        if full is None:
+            raise
+        raise full from error
     flight.tries = 0
     _submit(flight, pools, flights)
     return None
@@ -169,6 +174,9 @@ def as_work_failed(error: BaseException, step: Step | None) -> WorkFailed:
         return error
     if isinstance(error, EvomergeError | CancelledError | KeyboardInterrupt):
         raise error
+    full = full_disk(error)
+    if full is not None:
+        raise full from error
     if isinstance(error, ImportError):
         raise MissingPrerequisite(
             f"a worker cannot import what it needs: {error}",

@@ -6,6 +6,7 @@ What needs a GPU is in ``tests/gpu``.
 from __future__ import annotations
 
 import ast
+import errno
 import importlib
 import importlib.util
 import sys
@@ -87,6 +88,18 @@ def test_a_model_that_does_not_load_is_the_candidates_failure(
     with pytest.raises(WorkFailed, match="does not load the model: MODEL has 7 heads") as error:
         model.load(toy_models["a"])
     assert error.value.reason == "invalid"
+
+
+def test_a_full_disk_is_not(
+    stand_in: Any, toy_models: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space", "vllm/torch_compile_cache")
+
+    vllm_model.metered_vllm()
+    monkeypatch.setattr("lm_eval.models.vllm_causallms.LLM", full)
+    with pytest.raises(OSError, match="torch_compile_cache"):
+        VllmModel(plan(backend="vllm")).load(toy_models["a"])
 
 
 @pytest.mark.parametrize(

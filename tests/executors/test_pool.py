@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from evomerge_compiler.errors import MissingPrerequisite
@@ -59,3 +61,32 @@ def test_what_stops_the_run_closes_the_job_that_met_it() -> None:
     with WorkerPool(1) as pool, pytest.raises(MissingPrerequisite, match="no mergekit"):
         list(drive([Job("c")], work, pool, n_at_once=1, retries=0, abandon=pool.close))
     assert len(begun) == 1 and closed == [0]
+
+
+def write_where_nothing_fits(number: int) -> None:
+    raise OSError(number, "nothing more can be written", "/somewhere/model.safetensors")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("where", ["worker", "job"])
+def test_a_full_disk_stops_the_run(number: int, where: str) -> None:
+    def work(index: int, job: Job) -> Work:
+        if where == "job":
+            write_where_nothing_fits(number)
+        yield Step("merge", write_where_nothing_fits, (number,))
+        return JobResult()
+
+    with WorkerPool(1) as pool, pytest.raises(MissingPrerequisite) as caught:
+        list(drive([Job("c")], work, pool, n_at_once=1, retries=1, abandon=pool.close))
+    assert "/somewhere/model.safetensors" in caught.value.message
+    assert caught.value.hint is not None and "free some space" in caught.value.hint
+
+
+def test_another_error_of_the_system_is_the_candidates() -> None:
+    def work(index: int, job: Job) -> Work:
+        yield Step("merge", write_where_nothing_fits, (errno.EACCES,))
+        return JobResult()
+
+    with WorkerPool(1) as pool:
+        found = list(drive([Job("c")], work, pool, n_at_once=1, retries=0, abandon=pool.close))
+    assert found[0][1].failure is not None and found[0][1].failure.reason == "crashed"
