@@ -19,6 +19,9 @@ from click.core import ParameterSource
 from simulated_run import QUICKSTART, ROOT, evolve
 
 from evomerge_compiler import cli, errors
+from evomerge_compiler.cli.common import merge_options
+from evomerge_compiler.cli.evolve_command import merge_options_of
+from evomerge_compiler.merging.options import mergekit_argv
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.strategies import all_strategies
 
@@ -448,3 +451,12 @@ def test_debug_shows_where_an_error_came_from_and_keeps_its_exit_code(
     assert "Traceback" in told and "bug: ZeroDivisionError" in told and "help:" not in told
     assert call("status", tmp_path) == errors.EXIT_BUG
     assert "evomerge --debug" in capsys.readouterr().err
+
+
+def test_every_flag_of_a_merge_reaches_mergekits_command() -> None:
+    command = merge_options(click.Command("merge", callback=lambda **_: None))
+    flags = {option.opts[0] for option in command.params}
+    context = command.make_context("merge", sorted(flags))
+    argv = mergekit_argv("c", "o", 1, merge_options_of(context.params))
+    assert flags == {"--cuda", "--low-cpu-memory", "--allow-crimes", "--trust-remote-code"}
+    assert flags < set(argv)

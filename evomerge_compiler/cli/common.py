@@ -36,8 +36,11 @@ def merge_options(command: F) -> F:
     """mergekit's own flags, under mergekit's own names."""
     options = [
         click.option("--cuda/--no-cuda", default=None, help="Merge on the GPU; found by itself."),
-        click.option("--low-cpu-memory", is_flag=True, help="Keep results on the GPU."),
-        click.option("--lazy-unpickle", is_flag=True, help="For .bin models."),
+        click.option(
+            "--low-cpu-memory",
+            is_flag=True,
+            help="Keep results on the GPU, where mergekit-yaml merges to the disk.",
+        ),
         click.option("--allow-crimes", is_flag=True, help="Let mergekit mix architectures."),
         click.option("--trust-remote-code", is_flag=True, help="Run code that models bring."),
     ]

@@ -155,7 +155,7 @@ def merge_options_of(flags: dict[str, Any], timeout_s: float | None = None):  # 
     """mergekit's own flags as options."""
     from evomerge_compiler.merging.options import MergeOptions
 
-    names = ("cuda", "low_cpu_memory", "lazy_unpickle", "allow_crimes", "trust_remote_code")
+    names = ("cuda", "low_cpu_memory", "allow_crimes", "trust_remote_code")
     return MergeOptions(timeout_s=timeout_s, **{name: flags[name] for name in names})
 
 

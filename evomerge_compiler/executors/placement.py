@@ -28,7 +28,7 @@ class Placement:
         scores_on: ``cpu`` or ``cuda``: where models are scored.
         merges_on: Where they are merged.
         gpus: The names of the GPUs that workers take turns in, for ``CUDA_VISIBLE_DEVICES``;
-            empty where none is used, or where a device of mergekit's own was named.
+            empty where none is used.
     """
 
     scores_on: str = "cpu"
@@ -77,9 +77,6 @@ def place(device: str, merge: MergeOptions, names: Sequence[str] | None = None) 
         raise UsageError(f"device {device!r} is none of auto, cpu, cuda and cuda:N")
     if kind == "auto":
         kind = "cuda" if gpu_available() else "cpu"
-    if merge.device is not None:
-        # Its number counts the GPUs that this process sees: workers must see them all.
-        return Placement(kind, merge.device.partition(":")[0])
     merges_on = "cuda" if (gpu_available() if merge.cuda is None else merge.cuda) else "cpu"
     if "cuda" not in (kind, merges_on):
         return Placement()
@@ -100,10 +97,8 @@ def placed(
         # A node of a cluster has one worker here, and may be told of others on its GPU.
         sharing = max(evaluation.gpu_workers, placement.sharing(n_workers))
         evaluation = replace(evaluation, device=placement.scores_on, gpu_workers=sharing)
-    if merge.device is None:
-        # Asked once: a worker would have to ask again after each restart.
-        merge = replace(merge, cuda=placement.merges_on == "cuda")
-    return evaluation, merge
+    # Asked once: a worker would have to ask again after each restart.
+    return evaluation, replace(merge, cuda=placement.merges_on == "cuda")
 
 
 def tell(placement: Placement, n_workers: int) -> None:

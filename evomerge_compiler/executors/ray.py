@@ -81,7 +81,7 @@ class RayExecutor(Executor):
                 hint="use --device cuda, and num_gpus in the recipe's ray: section",
             )
         merge = settings.merge
-        if merge.cuda is None and merge.device is None:
+        if merge.cuda is None:
             merge = replace(merge, cuda=device == "cuda")
         self.evaluation = replace(evaluation, device=device)
         # Every node fetches for itself what it does not have.

@@ -19,25 +19,18 @@ class MergeOptions:
 
     Attributes:
         cuda: Compute on the GPU; None asks whether there is one.
-        device: A torch device in place of ``cuda``, e.g. ``cuda:1``.
         allow_crimes: Let architectures be mixed.
         trust_remote_code: Let models bring code of their own.
-        low_cpu_memory: Keep results on the GPU until a shard is written.
-        read_to_gpu: Read weights straight to the GPU.
-        lazy_unpickle: mergekit's flag for pickled inputs; of no effect on safetensors.
-        out_shard_size: Bytes of an output file, as ``5B`` (mergekit counts bytes here).
+        low_cpu_memory: Keep results on the GPU until a shard is written. Of no effect in memory,
+            where nothing waits to be written.
         timeout_s: For a whole merge; None is no limit.
         offline: Never ask the hub.
     """
 
     cuda: bool | None = None
-    device: str | None = None
     allow_crimes: bool = False
     trust_remote_code: bool = False
     low_cpu_memory: bool = False
-    read_to_gpu: bool = False
-    lazy_unpickle: bool = False
-    out_shard_size: str | None = None
     timeout_s: float | None = None
     offline: bool = False
 
@@ -65,23 +58,13 @@ def mergekit_argv(
     """
     argv = [PROGRAM, config_path, out_path, "--random-seed", str(random_seed)]
     argv += ["--no-copy-tokenizer", "--no-write-model-card", "--quiet"]
-    cuda = options.cuda
-    if cuda is None and options.device is None:
-        cuda = (has_gpu or gpu_available)()
     flags = {
-        "--cuda": cuda,
+        "--cuda": (has_gpu or gpu_available)() if options.cuda is None else options.cuda,
         "--allow-crimes": options.allow_crimes,
         "--trust-remote-code": options.trust_remote_code,
         "--low-cpu-memory": options.low_cpu_memory,
-        "--read-to-gpu": options.read_to_gpu,
-        "--lazy-unpickle": options.lazy_unpickle,
     }
-    argv += [flag for flag, given in flags.items() if given]
-    if options.device is not None:
-        argv += ["--device", options.device]
-    if options.out_shard_size is not None:
-        argv += ["--out-shard-size", options.out_shard_size]
-    return argv
+    return argv + [flag for flag, given in flags.items() if given]
 
 
 @lru_cache(maxsize=1)

@@ -287,13 +287,12 @@ def _mergekit_options(own: MergeOptions, random_seed: int) -> Any:
     """The options that the command line of a merge gives; what concerns files is left out."""
     from mergekit.options import MergeOptions as Options
 
-    cuda = own.cuda
-    if cuda is None and own.device is None:
-        cuda = gpu_available()
     return Options(
-        random_seed=random_seed, cuda=bool(cuda), device=own.device,
-        allow_crimes=own.allow_crimes, trust_remote_code=own.trust_remote_code,
-    )  # fmt: skip
+        random_seed=random_seed,
+        cuda=gpu_available() if own.cuda is None else own.cuda,
+        allow_crimes=own.allow_crimes,
+        trust_remote_code=own.trust_remote_code,
+    )
 
 
 def _without_values(document: Any) -> Any:

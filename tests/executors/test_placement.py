@@ -62,13 +62,6 @@ def test_every_worker_sees_one_gpu_and_they_take_turns() -> None:
     assert eval_key("m", evaluation) == eval_key("m", EVALUATION)
 
 
-def test_a_device_named_for_mergekit_keeps_its_number() -> None:
-    found = place("cuda", MergeOptions(device="cuda:1"), TWO)
-    assert found.environment(1) == {} and found.merges_on == "cuda"
-    evaluation, merge = placed(EVALUATION, MergeOptions(device="cuda:1"), found, 2)
-    assert evaluation is EVALUATION and merge.cuda is None
-
-
 @pytest.mark.parametrize(
     ("n_workers", "n_gpus", "said"),
     [

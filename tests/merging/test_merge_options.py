@@ -27,19 +27,12 @@ def test_cuda_when_asked_or_where_there_is_a_gpu(
     assert ("--cuda" in argv) is expected
 
 
-def test_a_device_replaces_cuda() -> None:
-    argv = mergekit_argv("c", "o", 1, MergeOptions(device="cuda:1"), has_gpu=lambda: True)
-    assert "--cuda" not in argv and argv[argv.index("--device") + 1] == "cuda:1"
-
-
 @pytest.mark.parametrize(
     ("option", "flag"),
     [
         ("allow_crimes", "--allow-crimes"),
         ("trust_remote_code", "--trust-remote-code"),
         ("low_cpu_memory", "--low-cpu-memory"),
-        ("read_to_gpu", "--read-to-gpu"),
-        ("lazy_unpickle", "--lazy-unpickle"),
     ],
 )
 def test_flags_are_given_when_set_and_only_then(option: str, flag: str) -> None:
@@ -47,17 +40,11 @@ def test_flags_are_given_when_set_and_only_then(option: str, flag: str) -> None:
     assert flag not in mergekit_argv("c", "o", 1, MergeOptions(cuda=False))
 
 
-def test_shard_size() -> None:
-    argv = mergekit_argv("c", "o", 1, MergeOptions(cuda=False, out_shard_size="2B"))
-    assert argv[-2:] == ["--out-shard-size", "2B"]
-
-
 def test_mergekit_knows_every_flag() -> None:
     """What mergekit does not know, it refuses with exit 2; this asks its own parser."""
     options = MergeOptions(
-        cuda=True, device="cpu", allow_crimes=True, trust_remote_code=True, low_cpu_memory=True,
-        read_to_gpu=True, lazy_unpickle=True, out_shard_size="2B",
-    )  # fmt: skip
+        cuda=True, allow_crimes=True, trust_remote_code=True, low_cpu_memory=True
+    )
     argv = mergekit_argv("no.yaml", "out", 1, options)
     code = (
         "import sys; from mergekit.scripts.run_yaml import main;"
