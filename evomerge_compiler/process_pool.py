@@ -29,6 +29,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 from evomerge_compiler.errors import WorkFailed
 from evomerge_compiler.processes import (
     TAIL_BYTES,
+    has_lost_gpu,
     start_process,
     stop_process,
     verdict,
@@ -280,9 +281,17 @@ class WorkerPool:
             if succeeded:
                 task.future.set_result(value)
             else:
-                if verdict(value) == "out_of_memory":
-                    worker.stop()  # what it still holds would cost the next task its memory
+                if _costs_others(value):
+                    worker.stop()
                 task.future.set_exception(_in_phase(value, worker.phase.name))
+
+
+def _costs_others(error: BaseException) -> bool:
+    """Whether the next task would fail for what this one did to its worker.
+
+    What it still holds is memory that the next one lacks, or it can reach its GPU no more.
+    """
+    return verdict(error) == "out_of_memory" or has_lost_gpu(f"{error}\n{error.__cause__}")
 
 
 def _in_phase(error: BaseException, phase: str) -> BaseException:

@@ -237,6 +237,12 @@ _MEMORY_WORDS = (
     "defaultcpuallocator: not enough memory",
 )  # fmt: skip
 _NON_FINITE_WORDS = ("non-finite", "non_finite", "nonfinite", "contains either `inf`, `nan`")
+# After these, every later call of the process on its GPU fails alike (torch's words, cuDNN's).
+_LOST_GPU_WORDS = (
+    "cuda error", "cuda driver error", "hip error", "device-side assert triggered",
+    "an illegal memory access was encountered", "cudnn_status_execution_failed",
+    "cudnn_status_internal_error",
+)  # fmt: skip
 _UNSAFE_WORDS = (
     "weights only load failed", "unpicklingerror", "contains custom code which must be executed",
     "requires you to execute the",
@@ -281,3 +287,9 @@ def verdict(outcome: int | BaseException | None, stderr_tail: str = "") -> Reaso
     if outcome in (-signal.SIGXCPU, 124):
         return "timeout"
     return "invalid" if outcome == EXIT_BAD_INPUT else "crashed"
+
+
+def has_lost_gpu(text: str) -> bool:
+    """Whether an error's text says that its process can compute on its GPU no more."""
+    text = text.lower()
+    return any(words in text for words in _LOST_GPU_WORDS)

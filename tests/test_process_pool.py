@@ -6,13 +6,15 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
 
-from evomerge_compiler.errors import RecipeError
+from evomerge_compiler.errors import RecipeError, WorkFailed
 from evomerge_compiler.process_pool import WorkerCrashed, WorkerPool, WorkerTimeout, announce
+from evomerge_compiler.processes import verdict
 
 STATE: list[object] = []
 
@@ -183,6 +185,40 @@ def test_exceptions_arrive_with_their_traceback() -> None:
     assert "in raise_error" in str(error.__cause__)
     assert isinstance(exit_, SystemExit)
     assert isinstance(stubborn, WorkerCrashed) and "Stubborn: stubborn" in stubborn.message
+
+
+def raise_from(error: BaseException, cause: BaseException) -> None:
+    raise error from cause
+
+
+@pytest.mark.parametrize(
+    ("call", "errors"),
+    [
+        (raise_error, [RuntimeError("CUDA error: device-side assert triggered")]),
+        (
+            raise_from,
+            [
+                WorkFailed("judging raised", reason="crashed", step="evaluate"),
+                RuntimeError("CUDA error: an illegal memory access was encountered"),
+            ],
+        ),
+    ],
+)
+def test_a_worker_whose_gpu_is_lost_to_it_is_replaced(
+    call: Callable[..., None], errors: list[BaseException]
+) -> None:
+    with WorkerPool(1) as pool:
+        before = pool.submit(state).result(30)[0]
+        found = pool.submit(call, *errors).exception(30)
+        assert type(found) is type(errors[0]) and verdict(found) == "crashed"
+        assert pool.submit(state).result(30)[0] != before
+
+
+def test_a_worker_that_raised_goes_on() -> None:
+    with WorkerPool(1) as pool:
+        before = pool.submit(state).result(30)[0]
+        assert pool.submit(raise_error, RuntimeError("an error of its own")).exception(30)
+        assert pool.submit(state).result(30)[0] == before
 
 
 def test_a_failing_initializer_fails_each_task_with_its_words() -> None:

@@ -6,7 +6,7 @@ import errno
 import re
 
 from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, WorkFailed
-from evomerge_compiler.processes import CommandResult
+from evomerge_compiler.processes import CommandResult, has_lost_gpu
 
 _FULL_DISK_HINT = "free some space (evomerge gc RUN), or put the run folder on a larger disk"
 _MACHINE_WORDS = {
@@ -43,7 +43,7 @@ def process_failure(result: CommandResult, what: str) -> EvomergeError:
         said = "it ran past the time limit"
     elif result.returncode < 0:
         said = f"it was ended by signal {-result.returncode}"
-    elif reason == "crashed":
+    elif reason == "crashed" and not has_lost_gpu(text):
         # An exception of its own would be raised again: no reason for a second try.
         reason = "invalid"
     return WorkFailed(f"{what}: {said}", reason=reason, step="merge")

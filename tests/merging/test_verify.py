@@ -99,6 +99,13 @@ TRACE = 'Traceback (most recent call last):\n  File "/x/y.py", line 1\nValueErro
     [
         (result(1, TRACE + "a last word\n"), "invalid", "m: ValueError: bad b"),
         (result(1, "torch.OutOfMemoryError: CUDA out of memory\n"), "out_of_memory", "out of mem"),
+        # Another try, with the GPU in order again, may end well.
+        (
+            result(1, "torch.AcceleratorError: CUDA error: illegal access\n"),
+            "crashed",
+            "CUDA error",
+        ),
+        (result(1, "RuntimeError: CUDNN_STATUS_EXECUTION_FAILED\n"), "crashed", "CUDNN"),
         (result(-9, ""), "out_of_memory", "ended by signal 9"),
         (result(-11, ""), "crashed", "ended by signal 11"),
         (result(-15, TRACE, timed_out=True), "timeout", "ran past the time limit"),
