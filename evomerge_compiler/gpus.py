@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from evomerge_compiler.errors import UsageError
 from evomerge_compiler.processes import run_command
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -36,6 +38,18 @@ class Gpu:
     model: str
     uuid: str
     total_bytes: int
+
+
+def parse_device(text: str) -> tuple[str, int | None]:
+    """What ``--device`` names: ``auto``, ``cpu`` or ``cuda``, and the GPU's number, if any.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
+        raise UsageError(f"device {text!r} is none of auto, cpu, cuda and cuda:N")
+    kind, _, number = text.partition(":")
+    return kind, int(number) if number else None
 
 
 @lru_cache(maxsize=1)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evomerge_compiler import gpus, shortlist
 from evomerge_compiler import recipe as recipes
-from evomerge_compiler import shortlist
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.compiler import World, check_dead_genes, gather
 from evomerge_compiler.conclusion import conclude
@@ -331,10 +331,11 @@ def device_kind(device: str, *, elsewhere: bool = False) -> str:
 
     Raises:
         MissingPrerequisite: A GPU is asked for and there is none.
+        UsageError: There is no such device.
     """
-    if device == "auto":
+    kind, _ = gpus.parse_device(device)
+    if kind == "auto":
         return "cuda" if gpu_available() else "cpu"
-    kind = device.partition(":")[0]
     if kind == "cuda" and not elsewhere and not gpu_available():
         raise MissingPrerequisite(
             f"device {device!r} is asked for and no GPU is found", hint="use --device cpu"

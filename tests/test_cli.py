@@ -460,3 +460,15 @@ def test_every_flag_of_a_merge_reaches_mergekits_command() -> None:
     argv = mergekit_argv("c", "o", 1, merge_options_of(context.params))
     assert flags == {"--cuda", "--low-cpu-memory", "--allow-crimes", "--trust-remote-code"}
     assert flags < set(argv)
+
+
+@pytest.mark.parametrize("name", ["plan", "evolve"])
+def test_a_device_that_is_none_is_refused_before_anything_is_read(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for device in ("gpu", "cuda:", "cuda:x", "cpu:0", "cuda:\u00b2"):
+        run = tmp_path / "run"
+        arguments = (name, QUICKSTART, "--run-dir", run, "--device", device)
+        assert call(*arguments) == errors.EXIT_BAD_INPUT
+        assert f"device {device!r} is none of auto, cpu, cuda and" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from simulated_run import evolve
 
-from evomerge_compiler import cli, errors, yamlio
+from evomerge_compiler import cli, errors, gpus, launch, yamlio
 from evomerge_compiler.cli import evaluate_command
 from evomerge_compiler.evaluation.perplexity import default_text
+from evomerge_compiler.evaluation.spec import EvaluationPlan
+from evomerge_compiler.executors import placement
 
 LIMIT = 6
 RECIPE = """\
@@ -92,6 +95,7 @@ def test_perplexity_without_a_file_is_of_the_own_text() -> None:
         ("{run}", (), "best"),
         ("zoo:coder", ("--perplexity", "nowhere.txt"), "no text file 'nowhere.txt'"),
         ("zoo:coder", ("--perplexity", "a.txt", "--text", "b.txt"), "both name a text"),
+        ("zoo:coder", ("--device", "gpu"), "device 'gpu' is none of auto, cpu, cuda and cuda:N"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_before_any_merge(
@@ -100,3 +104,28 @@ def test_what_cannot_be_evaluated_is_said_before_any_merge(
 ) -> None:  # fmt: skip
     assert cli.run(["evaluate", target.format(run=run), *flags]) == errors.EXIT_BAD_INPUT
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend", ["hf", "vllm"])
+def test_a_gpu_that_is_named_is_the_only_one_that_is_seen(
+    backend: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither mergekit-yaml nor lm-eval's class of vLLM takes a number."""
+
+    class Asked(Exception):
+        pass
+
+    def session(plan: EvaluationPlan) -> None:
+        raise Asked(plan.backend, plan.device, os.environ[gpus.VARIABLE])
+
+    for module in (launch, placement):
+        monkeypatch.setattr(module, "gpu_available", lambda: True)
+    monkeypatch.setattr(gpus, "names", lambda: ("GPU-aa", "GPU-bb"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("evomerge_compiler.evaluation.lm_eval.Session", session)
+    monkeypatch.setenv(gpus.VARIABLE, "0,1")
+    device = ["--backend", backend, "--device"]
+    assert cli.run(["evaluate", "zoo:coder", *device, "cuda:1"]) == errors.EXIT_BUG
+    assert f"Asked: ('{backend}', 'cuda', 'GPU-bb')" in capsys.readouterr().err
+    assert cli.run(["evaluate", "zoo:coder", *device, "cuda:2"]) == errors.EXIT_BAD_INPUT
+    assert "GPUs here: cuda:0, cuda:1" in capsys.readouterr().err

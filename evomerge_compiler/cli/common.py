@@ -49,6 +49,27 @@ def merge_options(command: F) -> F:
     return command
 
 
+class _Device(click.ParamType):
+    """Refuses what names no device, before anything is read or run."""
+
+    name = "device"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it stands; what it means is for those who place the work."""
+        from evomerge_compiler.gpus import parse_device
+
+        parse_device(value)
+        return value
+
+
+def device_option(command: F) -> F:
+    """``--device``: where models are scored."""
+    return click.option(
+        "--device", type=_Device(), default="auto", show_default=True,
+        help="Where models are scored: auto, cpu, cuda or cuda:N.",
+    )(command)  # fmt: skip
+
+
 def json_option(command: F) -> F:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from evomerge_compiler.cli.common import (
+    device_option,
     is_run_reference,
     json_option,
     merge_options,
@@ -69,7 +71,7 @@ _WITH_TASKS = (
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
 @click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option
 @click.option("--backend", type=click.Choice(["hf", "vllm"]), help="What computes the answers.")
 @click.option(
     "--output_path",
@@ -148,11 +150,12 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     plan, replaced = launch.with_backend(plan, options)
     if replaced:
         LOG.warning("%s", replaced)
+    plan, how = _on_one_gpu(plan, options.merge)
     if plan.backend == "vllm" and text is not None:
         raise UsageError("vLLM gives no perplexity", hint="score the text with --backend hf")
     if merge is not None:
         folder = work / "model"
-        compiled, _ = single.merge_to(merge, folder, options.merge)
+        compiled, _ = single.merge_to(merge, folder, how)
         identity = compiled.merge_key
     else:
         model = single.model_target(target)
@@ -160,6 +163,18 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     session = Session(plan)
     evaluation = session.evaluate(folder, flags["split"], identity=identity)
     return evaluation, _text_scores(text, flags, session, folder, asked, work)
+
+
+def _on_one_gpu(plan: Any, merge: Any):  # type: ignore[no-untyped-def]
+    """The same work for this process, which from now on sees the GPU of ``--device`` only.
+
+    As a run's workers do: mergekit-yaml and vLLM have no other way to take the one that is named.
+    """
+    from evomerge_compiler.executors.placement import place, placed
+
+    placement = place(plan.device, merge)
+    os.environ.update(placement.environment(0))
+    return placed(plan, merge, placement, 1)
 
 
 def _plan_of_tasks(flags: dict[str, Any], options: Any):  # type: ignore[no-untyped-def]

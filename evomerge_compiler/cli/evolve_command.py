@@ -11,6 +11,7 @@ import click
 
 from evomerge_compiler.cli import progress
 from evomerge_compiler.cli.common import (
+    device_option,
     json_option,
     merge_options,
     print_json,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     "--ray-address",
     help="auto, host:port or ray://host:port; without it, ray runs on this machine alone.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option
 @click.option(
     "--retries",
     type=click.IntRange(min=0),

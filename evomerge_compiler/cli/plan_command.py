@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evomerge_compiler.cli.common import (
+    device_option,
     json_option,
     print_json,
     recipe_options,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="As of evolve.")
 @click.option("--executor", type=click.Choice(["warm", "cli", "ray"]), default="warm",
               show_default=True, help="As of evolve.")  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option
 @click.option("--cuda/--no-cuda", default=None, help="Merge on the GPU; found by itself.")
 @click.option("--gpu-gb", type=click.FloatRange(min=0), help="Of another machine: a GPU's memory.")
 @click.option("--gpus", type=click.IntRange(min=1), help="Of another machine: how many of them.")
@@ -113,10 +114,11 @@ def show(
 
 def _how(options: Options, machine: Machine, n_gpus: int) -> How:
     """Where an evolution with these options would work, on that machine."""
+    from evomerge_compiler import gpus
     from evomerge_compiler.needs import How
 
     has_gpu = bool(machine.free.get("GPU memory"))
-    device = options.device.partition(":")[0]
+    device, _ = gpus.parse_device(options.device)
     if device == "auto":
         device = "cuda" if has_gpu else "cpu"
     on_gpu = has_gpu if options.merge.cuda is None else options.merge.cuda

@@ -70,22 +70,18 @@ def place(device: str, merge: MergeOptions, names: Sequence[str] | None = None) 
     Raises:
         UsageError: There is no such device.
     """
-    kind, colon, number = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (
-        colon and not (kind == "cuda" and number.isdigit())
-    ):
-        raise UsageError(f"device {device!r} is none of auto, cpu, cuda and cuda:N")
+    kind, number = gpus.parse_device(device)
     if kind == "auto":
         kind = "cuda" if gpu_available() else "cpu"
     merges_on = "cuda" if (gpu_available() if merge.cuda is None else merge.cuda) else "cpu"
     if "cuda" not in (kind, merges_on):
         return Placement()
     found = gpus.names() if names is None else tuple(names)
-    if number:
-        if int(number) >= len(found):
+    if number is not None:
+        if number >= len(found):
             known = ", ".join(f"cuda:{at}" for at in range(len(found))) or "none"
             raise UsageError(f"there is no device {device!r}; GPUs here: {known}")
-        found = (found[int(number)],)
+        found = (found[number],)
     return Placement(kind, merges_on, found)
 
 
