@@ -119,6 +119,7 @@ def evolve(
     target: str | Path,
     options: Options,
     observers: Callable[[Path], Sequence[Observer]] = lambda _: (),
+    again: Sequence[CandidateId] = (),
 ) -> Result:
     """Runs an evolution to its end; the same call resumes one that was interrupted.
 
@@ -126,6 +127,7 @@ def evolve(
         target: A recipe, or the folder of a run to resume.
         options: How.
         observers: Makes the observers, given the run folder.
+        again: Candidates of the open generation whose outcomes go, so that they are made again.
 
     Raises:
         EvomergeError: Bad input, a missing prerequisite, or a held or damaged run folder.
@@ -151,6 +153,8 @@ def evolve(
             watcher.notice(BackendReplaced(replaced))
     link_sources(recipe, world, run_dir, options)
     with folder.hold(), executor_for(recipe, evaluation, run_dir, options) as executor:
+        for candidate in again:
+            folder.clear_outcome(candidate)
         return search(recipe, folder, executor, watchers, options.generations, evaluation)
 
 

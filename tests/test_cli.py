@@ -19,8 +19,7 @@ from click.core import ParameterSource
 from simulated_run import QUICKSTART, ROOT, evolve
 
 from evomerge_compiler import cli, errors
-from evomerge_compiler.cli.common import merge_options
-from evomerge_compiler.cli.evolve_command import merge_options_of
+from evomerge_compiler.cli.common import merge_options, merge_options_of
 from evomerge_compiler.merging.options import mergekit_argv
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.strategies import all_strategies

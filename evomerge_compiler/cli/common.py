@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from evomerge_compiler.launch import Options
+    from evomerge_compiler.merging.options import MergeOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,6 +72,79 @@ def device_option(command: F) -> F:
         "--device", type=_Device(), default="auto", show_default=True,
         help="Where models are scored: auto, cpu, cuda or cuda:N.",
     )(command)  # fmt: skip
+
+
+def work_options(command: F) -> F:
+    """How candidates are merged and scored: all that evolve and what goes on with a run take."""
+    options = [
+        click.option(
+            "-j", "--jobs", type=click.IntRange(min=1),
+            help="Candidates at a time; by default one for each GPU, or one.",
+        ),
+        click.option(
+            "--executor", type=click.Choice(["warm", "cli", "ray"]), default="warm",
+            show_default=True,
+            help="How candidates are merged: warm, in memory; cli, by mergekit-yaml and the disk; "
+            "ray, as warm, on the nodes of a Ray cluster.",
+        ),
+        click.option(
+            "--ray-address",
+            help="auto, host:port or ray://host:port; without it, ray runs on this machine alone.",
+        ),
+        device_option,
+        click.option(
+            "--retries", type=click.IntRange(min=0), default=1, show_default=True,
+            help="New tries for a candidate whose worker crashed.",
+        ),
+        click.option("--timeout_s", type=float, help="Seconds for one merge or one evaluation."),
+        click.option(
+            "--no-sandbox", is_flag=True, help="Run generated code without the sandbox."
+        ),
+        click.option(
+            "--confirm_run_unsafe_code", is_flag=True,
+            help="Accepted as lm-eval's flag; generated code runs in the sandbox all the same.",
+        ),
+        click.option(
+            "--accept-lock", is_flag=True,
+            help="Go on although versions or models differ from those the run began with.",
+        ),
+        merge_options,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def work_of(flags: Mapping[str, Any]) -> Options:
+    """What :func:`work_options` were given, as launch options.
+
+    Raises:
+        UsageError: They do not go together.
+    """
+    from evomerge_compiler.launch import Options
+
+    if flags["ray_address"] is not None and flags["executor"] != "ray":
+        raise UsageError("--ray-address goes with --executor ray")
+    limit_s = flags["timeout_s"]
+    return Options(
+        executor=flags["executor"],
+        ray_address=flags["ray_address"],
+        jobs=flags["jobs"],
+        device=flags["device"],
+        retries=flags["retries"],
+        merge=merge_options_of(flags, timeout_s=limit_s),
+        overrides=() if limit_s is None else (f"evaluation.timeout_s={limit_s}",),
+        unsafe_code=flags["no_sandbox"],
+        accept_lock=flags["accept_lock"],
+    )
+
+
+def merge_options_of(flags: Mapping[str, Any], timeout_s: float | None = None) -> MergeOptions:
+    """What :func:`merge_options` were given."""
+    from evomerge_compiler.merging.options import MergeOptions
+
+    names = ("cuda", "low_cpu_memory", "allow_crimes", "trust_remote_code")
+    return MergeOptions(timeout_s=timeout_s, **{name: flags[name] for name in names})
 
 
 def json_option(command: F) -> F:

@@ -17,6 +17,7 @@ from evomerge_compiler.cli.common import (
     is_run_reference,
     json_option,
     merge_options,
+    merge_options_of,
     print_json,
     split_run_reference,
     table,
@@ -129,7 +130,6 @@ def command(target: str, **flags: Any) -> None:
 def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[no-untyped-def]
     from evomerge_compiler import launch, single
     from evomerge_compiler import recipe as recipes
-    from evomerge_compiler.cli.evolve_command import merge_options_of
     from evomerge_compiler.evaluation.lm_eval import Session
 
     text = _text(flags)  # first: a file that is not there must not cost an evaluation

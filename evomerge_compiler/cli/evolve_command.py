@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,18 @@ import click
 
 from evomerge_compiler.cli import progress
 from evomerge_compiler.cli.common import (
-    device_option,
     json_option,
-    merge_options,
     print_json,
     recipe_options,
     split_models,
+    work_of,
+    work_options,
 )
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.events import Observer
 
 if TYPE_CHECKING:
+    from evomerge_compiler.launch import Options
     from evomerge_compiler.run_folder import RunFolder
 
 
@@ -32,47 +34,10 @@ if TYPE_CHECKING:
 @click.argument("recipe", metavar="RECIPE|RUN")
 @click.option("--gens", type=click.IntRange(min=0), help="Generations in all; 0 only writes 000.")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Default: runs/NAME.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    help="Candidates at a time; by default one for each GPU, or one.",
-)
-@click.option(
-    "--executor",
-    type=click.Choice(["warm", "cli", "ray"]),
-    default="warm",
-    show_default=True,
-    help="How candidates are merged: warm, in memory; cli, by mergekit-yaml and the disk; "
-    "ray, as warm, on the nodes of a Ray cluster.",
-)
-@click.option(
-    "--ray-address",
-    help="auto, host:port or ray://host:port; without it, ray runs on this machine alone.",
-)
-@device_option
-@click.option(
-    "--retries",
-    type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
-    help="New tries for a candidate whose worker crashed.",
-)
+@work_options
 @click.option("--limit", type=click.IntRange(min=1), help="Search items a task at most.")
 @click.option("--batch_size", type=click.IntRange(min=1), help="Prompts a batch.")
 @click.option("--backend", type=click.Choice(["hf", "vllm"]), help="What computes the answers.")
-@click.option("--timeout_s", type=float, help="Seconds for one merge or one evaluation.")
-@click.option("--no-sandbox", is_flag=True, help="Run generated code without the sandbox.")
-@click.option(
-    "--confirm_run_unsafe_code",
-    is_flag=True,
-    help="Accepted as lm-eval's flag; generated code runs in the sandbox all the same.",
-)
-@click.option(
-    "--accept-lock",
-    is_flag=True,
-    help="Go on although versions or models differ from those the run began with.",
-)
 @click.option(
     "--control",
     is_flag=True,
@@ -83,7 +48,6 @@ if TYPE_CHECKING:
 @click.option("--display", type=click.Choice(progress.DISPLAYS), default="auto",
               show_default=True, help="How progress is shown on stderr.")  # fmt: skip
 @click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop, as evomerge plan.")
-@merge_options
 @recipe_options
 @json_option
 @click.pass_context
@@ -120,44 +84,25 @@ def _generation_0(folder: RunFolder) -> dict[str, object]:
     return {"run": str(folder.root), "candidates": candidates, "final": None}
 
 
-def options_of(flags: dict[str, Any]):  # type: ignore[no-untyped-def]
+def options_of(flags: dict[str, Any]) -> Options:
     """The flags as launch options; those that have a place in the recipe become overrides."""
-    from evomerge_compiler.launch import Options
-
-    if flags["ray_address"] is not None and flags["executor"] != "ray":
-        raise UsageError("--ray-address goes with --executor ray")
     if flags["wandb_project"] is not None and not flags["use_wandb"]:
         raise UsageError("--wandb-project goes with --wandb", hint="add --wandb")
     settings = {
         "evaluation.limit": flags["limit"],
         "evaluation.batch_size": flags["batch_size"],
         "evaluation.backend": flags["backend"],
-        "evaluation.timeout_s": flags["timeout_s"],
         "search.control": "true" if flags["control"] else None,
     }
     overrides = [f"{key}={value}" for key, value in settings.items() if value is not None]
-    return Options(
+    work = work_of(flags)
+    return replace(
+        work,
         run_dir=flags["run_dir"],
         generations=flags["gens"],
-        executor=flags["executor"],
-        ray_address=flags["ray_address"],
-        jobs=flags["jobs"],
-        device=flags["device"],
-        retries=flags["retries"],
-        merge=merge_options_of(flags, timeout_s=flags["timeout_s"]),
-        overrides=(*flags["overrides"], *overrides),
+        overrides=(*flags["overrides"], *overrides, *work.overrides),
         models=split_models(flags["models"]),
-        unsafe_code=flags["no_sandbox"],
-        accept_lock=flags["accept_lock"],
     )
-
-
-def merge_options_of(flags: dict[str, Any], timeout_s: float | None = None):  # type: ignore[no-untyped-def]
-    """mergekit's own flags as options."""
-    from evomerge_compiler.merging.options import MergeOptions
-
-    names = ("cuda", "low_cpu_memory", "allow_crimes", "trust_remote_code")
-    return MergeOptions(timeout_s=timeout_s, **{name: flags[name] for name in names})
 
 
 def _observers(

@@ -11,6 +11,7 @@ from evomerge_compiler.cli.common import (
     best_of,
     json_option,
     merge_options,
+    merge_options_of,
     print_json,
     split_run_reference,
 )
@@ -26,7 +27,6 @@ def command(target: str, out: Path, **flags: Any) -> None:
 
     mergekit-yaml makes the weights again; their hash must be that of the scored ones.
     """
-    from evomerge_compiler.cli.evolve_command import merge_options_of
     from evomerge_compiler.export import export
 
     folder, candidate = split_run_reference(target)

@@ -11,6 +11,7 @@ from evomerge_compiler.cli.common import (
     is_run_reference,
     json_option,
     merge_options,
+    merge_options_of,
     print_json,
     set_option,
     split_run_reference,
@@ -34,7 +35,6 @@ def command(target: str, out: Path, overrides: tuple[str, ...], **flags: Any) ->
     The result is checked for non-finite weights and loads in transformers as it is.
     """
     from evomerge_compiler import export, single
-    from evomerge_compiler.cli.evolve_command import merge_options_of
 
     folder, candidate = _split(target)
     if candidate is not None and overrides:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from evomerge_compiler.cli.common import run_path
+from evomerge_compiler.candidate import CandidateId
+from evomerge_compiler.cli import progress
+from evomerge_compiler.cli.common import run_path, work_of, work_options
 from evomerge_compiler.errors import UsageError
+from evomerge_compiler.events import Observer
+
+if TYPE_CHECKING:
+    from evomerge_compiler.run_folder import RunFolder
 
 
 @click.command(epilog="Example: evomerge retry runs/quickstart --select timeout")
@@ -20,25 +28,18 @@ from evomerge_compiler.errors import UsageError
     metavar="DEST",
     help="Where to branch to when the failures are sealed.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="As of evolve.")
-@click.option("--timeout_s", type=float, help="Another time limit from here on, in seconds.")
-def command(
-    run: str,
-    select: str | None,
-    destination: Path | None,
-    jobs: int | None,
-    timeout_s: float | None,
-) -> int:
+@work_options
+def command(run: str, select: str | None, destination: Path | None, **flags: Any) -> int:
     """Run the failed candidates of the open generation again, and finish that generation.
 
     Failures in the last sealed generation are history: with --to DEST the run is branched there
-    with that generation open again.
+    with that generation open again. Give the flags that evolve had.
     """  # fmt: skip
     from evomerge_compiler import launch
-    from evomerge_compiler.cli import progress
     from evomerge_compiler.run_folder import RunFolder
     from evomerge_compiler.run_folder.fork import fork
 
+    options = work_of(flags)
     folder = RunFolder.open(run_path(run))
     number = folder.open_generation()
     if number is None:
@@ -57,17 +58,17 @@ def command(
     if not failed:
         click.echo("nothing to retry")
         return 0
-    with folder.hold():
-        for candidate in failed:
-            folder.clear_outcome(candidate)
-    click.echo(f"{len(failed)} candidates of generation {number:03d} run again", err=True)
-    changed = () if timeout_s is None else (f"evaluation.timeout_s={timeout_s}",)
-    options = launch.Options(generations=number + 1, jobs=jobs, overrides=changed)
-    shown = progress.PlainProgress()
-    return launch.evolve(folder.root, options, lambda _: [shown]).exit_code
+
+    def observers(_: Path) -> list[Observer]:
+        """Asked for when the run may go on: before, the failures stand."""
+        click.echo(f"{len(failed)} candidates of generation {number:03d} run again", err=True)
+        return [progress.PlainProgress()]
+
+    options = replace(options, generations=number + 1)
+    return launch.evolve(folder.root, options, observers, again=failed).exit_code
 
 
-def _failed(folder, number: int, select: str | None):  # type: ignore[no-untyped-def]
+def _failed(folder: RunFolder, number: int, select: str | None) -> list[CandidateId]:
     return [
         c.id
         for c in folder.candidates(number)
