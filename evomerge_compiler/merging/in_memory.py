@@ -8,6 +8,7 @@ are not checked either.
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -90,6 +91,9 @@ class Merger:
             WorkFailed: This merge cannot be done (step ``merge``).
             InMemoryUnavailable: Only the command can do it, or say that it cannot be done.
         """
+        if self.known.forget_removed():
+            self.kept.clear()  # its tensors may be views of the same files
+            gc.collect()  # what is left of earlier merges holds them too
         return PreparedMerge(self, plan, sources)
 
 
@@ -107,10 +111,10 @@ class PreparedMerge:
         self.merger = merger
         self.plan = plan
         self.deadline = None if limit_s is None else time.monotonic() + limit_s
-        self.planner = StagePlanner(merger.known, plan, sources, self._equal)
+        self.planner = StagePlanner(merger.known, plan, sources)
         for stage in _needed(plan.stages):
             try:
-                self.planner.add(stage)
+                self.planner.add(stage, self._equal)
             except WorkFailed:
                 # The command would have merged the earlier stages by now, and failed there first.
                 self._replay()

@@ -57,14 +57,25 @@ class Known:
         self.tokenizers = Tokenizers()
         self.layouts = Findings(_LAYOUTS_BYTES)
         self.filled_shells: dict[Hashable, Path] = {}
-        self._sources: dict[Path, SourceModel] = {}
+        self._sources: dict[Path, tuple[Hashable, SourceModel]] = {}
         self._configs: dict[str, Any] = {}
 
     def source(self, folder: Path) -> SourceModel:
         """A source model, opened once."""
         if folder not in self._sources:
-            self._sources[folder] = SourceModel(folder)
-        return self._sources[folder]
+            self._sources[folder] = _state(folder), SourceModel(folder)
+        return self._sources[folder][1]
+
+    def forget_removed(self) -> bool:
+        """Closes the sources whose folders are gone, or were made again; whether there were any.
+
+        A disk gets the space of a removed file back when nobody holds it any more.
+        """
+        held = self._sources
+        self._sources = {
+            folder: known for folder, known in held.items() if known[0] == _state(folder)
+        }
+        return len(self._sources) < len(held)
 
     def config(self, folder: Path, layers: StageLayers) -> Any:
         """The configuration of an input as mergekit is to see it, read once."""
@@ -124,6 +135,9 @@ class Planned:
         return sum(spec.n_bytes for spec in self.specs.values())
 
 
+Equal = Callable[[Planned, str, str], bool]
+
+
 class StagePlanner:
     """Plans the stages of one merge, in order of execution.
 
@@ -131,24 +145,16 @@ class StagePlanner:
         known: What is known of earlier merges.
         plan: The compiled merge.
         sources: Alias to model folder.
-        equal: Whether two tensors of a stage that was just planned are equal bit for bit.
 
     Attributes:
         stages: Name to what was planned.
     """
 
-    def __init__(
-        self,
-        known: Known,
-        plan: MergePlan,
-        sources: Mapping[str, Path],
-        equal: Callable[[Planned, str, str], bool],
-    ) -> None:
+    def __init__(self, known: Known, plan: MergePlan, sources: Mapping[str, Path]) -> None:
         self.stages: dict[str, Planned] = {}
         self._known = known
         self._merge = plan
         self._sources = sources
-        self._equal = equal
         self._shells: dict[str, Path] = {}
         self._files: dict[Path, Hashable] = {}
         self._opened: dict[str, SourceModel] = {}
@@ -174,8 +180,12 @@ class StagePlanner:
     def _tensors(self, name: str) -> Mapping[str, TensorSpec]:
         return self.source(name).tensors if is_source(name) else self.stages[name].specs
 
-    def add(self, stage: Stage) -> None:
+    def add(self, stage: Stage, equal: Equal) -> None:
         """Plans the next stage.
+
+        Args:
+            stage: The stage.
+            equal: Whether two tensors of it are equal bit for bit.
 
         Raises:
             WorkFailed: mergekit refuses it.
@@ -190,7 +200,7 @@ class StagePlanner:
             )
             tasks = StageTasks(laid_out.layout, stage.document, self._known.tokenizers)
         planned = Planned(stage, laid_out, tasks)
-        self._shells[stage.name] = self._shell(planned)
+        self._shells[stage.name] = self._shell(planned, equal)
         self.stages[stage.name] = planned
 
     def _layout_key(self, stage: Stage) -> Hashable:
@@ -220,7 +230,7 @@ class StagePlanner:
         fits = names_fit(layout.specs, tensors, layers)
         return LaidOut(key, layers, layout, folders, fits)
 
-    def _shell(self, planned: Planned) -> Path:
+    def _shell(self, planned: Planned, equal: Equal) -> Path:
         """The text files of a stage's result; those of stages that are laid out alike are one."""
         stage, laid_out, shells = planned.stage, planned.laid_out, self._known.filled_shells
         donors = file_donors(self._merge, stage, laid_out.folders, laid_out.layers, self._sources)
@@ -231,12 +241,12 @@ class StagePlanner:
             return shells[key]
         values_count = False
 
-        def equal(one: str, other: str) -> bool:
+        def noted(one: str, other: str) -> bool:
             nonlocal values_count
             values_count = True
-            return self._equal(planned, one, other)
+            return equal(planned, one, other)
 
-        config = stage_config(donors, planned.specs, laid_out.layers, equal)
+        config = stage_config(donors, planned.specs, laid_out.layers, noted)
         if not laid_out.fits:
             raise InMemoryUnavailable(
                 f"whether the result of stage {stage.name} loads is for transformers to say"
@@ -281,6 +291,15 @@ def failure(stage: Stage, text: str, timed_out: bool = False) -> EvomergeError:
     """The error that the command of a stage would end with, given what it would have said."""
     result = CommandResult(1, "", text, 0.0, timed_out)
     return process_failure(result, f"mergekit failed in stage {stage.name}")
+
+
+def _state(folder: Path) -> Hashable:
+    """Equal as long as a folder is the same one; None when it is gone."""
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns  # the number alone may be given again
 
 
 def _mergekit_options(own: MergeOptions, random_seed: int) -> Any:

@@ -184,5 +184,9 @@ class KeptStages(Generic[T]):
             self._stages.popitem(last=False)
         return self._stages[key][1]
 
+    def clear(self) -> None:
+        """Lets all of them go."""
+        self._stages.clear()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._stages)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
+import shutil
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -552,6 +554,46 @@ def test_kept_stages_are_not_made_again(
     )  # fmt: skip
     streamed_sha256(merger.prepare(plan, sources))
     assert sorted(made) == sorted(read_tensors(sources["a"]))
+
+
+def mapped(folder: Path) -> set[str]:
+    """The files of a folder that this process holds; those that were removed say so."""
+    maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    return {words[-1] for words in maps if words[-1].startswith(str(folder))}
+
+
+@pytest.mark.parametrize("made_again", [False, True])
+def test_files_that_were_removed_are_let_go(made_again: bool, plans: Any, tmp_path: Path) -> None:
+    sources = family(tmp_path)
+    merger = Merger(tmp_path / "work", CPU, kept_bytes=10**8)
+    # The first stage is kept, and its tensors are views of the file.
+    first = plans.stage("s1", plans.stack((C, 0, 2), (C, 2, 4)), C)
+    last = plans.stage("final", plans.stack(("s1", 0, 2), (A, 2, 4)), "s1", A)
+    plan = plans.plan([first, last])
+    before = streamed_sha256(merger.prepare(plan, sources))
+    weights = str(sources["c"] / "model.safetensors")
+    assert mapped(sources["c"]) == {weights} and list(merger.kept)
+    shutil.rmtree(sources["c"])
+    if made_again:
+        write_model(sources["c"], seed=2)
+    else:
+        plan = plans.plan([plans.stage("final", plans.linear(), A, B)])
+    after = streamed_sha256(merger.prepare(plan, sources))
+    assert mapped(sources["c"]) == ({weights} if made_again else set())
+    assert (after == before) == made_again
+    assert mapped(sources["a"]), "the others stay open"
+
+
+def test_a_merge_is_gone_with_its_last_user(plans: Any, tmp_path: Path) -> None:
+    """A worker that has settled never looks for circles among what it had by then."""
+    merger = Merger(tmp_path / "work", CPU)
+    gc.disable()
+    try:
+        plan = plans.plan([plans.stage("final", plans.linear(), A, B)])
+        merge = weakref.ref(merger.prepare(plan, family(tmp_path)))
+        assert merge() is None
+    finally:
+        gc.enable()
 
 
 # -- the command itself -----------------------------------------------------------------------
