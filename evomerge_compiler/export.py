@@ -7,7 +7,7 @@ that what is exported is what the numbers are about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.report.lineage import ancestors, as_tree
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
-from evomerge_compiler.single import merge_to
+from evomerge_compiler.single import as_merged, merge_to
 from evomerge_compiler.standalone import standalone_plan, write_standalone
 from evomerge_compiler.yamlio import write_atomic
 
@@ -51,6 +51,7 @@ def export(run_path: Path, candidate: CandidateId, out: Path, options: MergeOpti
 
     Raises:
         UsageError: The candidate has no scores.
+        MissingPrerequisite: It was merged on a GPU, and there is none.
         RunDamaged: It no longer compiles to the merge that was scored, or the weights differ
             from those that were scored.
     """
@@ -69,9 +70,7 @@ def export(run_path: Path, candidate: CandidateId, out: Path, options: MergeOpti
             hint="models, mergekit or evomerge have changed since; "
             f"evomerge evolve {run_path} says which",
         )
-    if options.cuda is None and "merge_device" not in run.lock.resolved:
-        options = replace(options, cuda=False)  # what was scored was merged on the CPU
-    _, merged = merge_to(recipe, out, options, work=run_path / "models")
+    _, merged = merge_to(recipe, out, as_merged(run, options), work=run_path / "models")
     if isinstance(stored.genome, Crossing):
         # The card shows all of the merge, and the recipes that evomerge makes it from.
         plan = standalone_plan(run_path, candidate, plan)

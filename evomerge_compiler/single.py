@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
@@ -17,7 +18,7 @@ from evomerge_compiler.compiler.model_headers import SourceModel, source_model
 from evomerge_compiler.errors import MissingPrerequisite, UsageError
 from evomerge_compiler.gene_spec import declaration, shape
 from evomerge_compiler.merging.cli import MergedModel, run_plan
-from evomerge_compiler.merging.options import MergeOptions
+from evomerge_compiler.merging.options import MergeOptions, gpu_available
 from evomerge_compiler.merging.parents import source_folders
 from evomerge_compiler.merging.sources import materialise
 from evomerge_compiler.recipe import Recipe
@@ -27,26 +28,50 @@ from evomerge_compiler.yamlio import dump
 
 
 def merge_target(
-    text: str, candidate: CandidateId | None, overrides: tuple[str, ...] = ()
-) -> Recipe:
-    """The merge that a recipe file, or a candidate of a run, describes.
+    text: str,
+    candidate: CandidateId | None,
+    options: MergeOptions,
+    overrides: tuple[str, ...] = (),
+) -> tuple[Recipe, MergeOptions]:
+    """The merge that a recipe file, or a candidate of a run, describes, and how to do it.
 
     Raises:
         UsageError: It is an experiment, which has many merges.
+        MissingPrerequisite: It was merged on a GPU, and there is none.
     """
     if candidate is not None:
-        stored = RunFolder.open(text).candidate(candidate)
+        run = RunFolder.open(text)
+        stored = run.candidate(candidate)
         if stored.problem is not None:
             raise stored.problem
         assert stored.genome is not None
-        return RunFolder.open(text).recipe.with_genome(stored.genome)
+        return run.recipe.with_genome(stored.genome), as_merged(run, options)
     loaded = recipes.load(text, overrides=overrides)
     if loaded.kind != "merge":
         raise UsageError(
             f"{text} is an experiment with many merges",
             hint="name a candidate as RUN:003/c05, or a recipe with kind: merge",
         )
-    return loaded
+    return loaded, options
+
+
+def as_merged(run: RunFolder, options: MergeOptions) -> MergeOptions:
+    """The options that make a run's candidates again, where they leave open on what device.
+
+    A GPU draws other random numbers than a CPU: what it merged there is another model here.
+
+    Raises:
+        MissingPrerequisite: The run merged on a GPU, and there is none.
+    """
+    if options.cuda is not None:
+        return options
+    cuda = "merge_device" in run.lock.resolved  # left out where it is the CPU
+    if cuda and not gpu_available():
+        raise MissingPrerequisite(
+            f"{run.root} was merged on a GPU and none is found",
+            hint="--no-cuda merges on the CPU, which may give another model",
+        )
+    return replace(options, cuda=cuda)
 
 
 def model_target(text: str) -> SourceModel:

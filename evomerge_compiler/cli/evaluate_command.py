@@ -133,7 +133,7 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     from evomerge_compiler.evaluation.lm_eval import Session
 
     text = _text(flags)  # first: a file that is not there must not cost an evaluation
-    merge = _merge_of(target)
+    merge, merging = _merge_of(target, merge_options_of(flags))
     given = {key: flags[key] for key in _OVERRIDES if flags[key]}
     if flags["recipe_name"] is not None or merge is None:
         asked = recipes.load(flags["recipe_name"] or DEFAULT_RECIPE)
@@ -142,7 +142,7 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     if asked.evaluation is not None:
         asked = replace(asked, evaluation=asked.evaluation.model_copy(update=given))
     options = launch.Options(
-        device=flags["device"], merge=merge_options_of(flags), unsafe_code=flags["no_sandbox"]
+        device=flags["device"], merge=merging, unsafe_code=flags["no_sandbox"]
     )
     plan = (
         _plan_of_tasks(flags, options) if flags["tasks"] else launch.evaluation_of(asked, options)
@@ -150,12 +150,12 @@ def _evaluate(target: str, flags: dict[str, Any], work: Path):  # type: ignore[n
     plan, replaced = launch.with_backend(plan, options)
     if replaced:
         LOG.warning("%s", replaced)
-    plan, how = _on_one_gpu(plan, options.merge)
+    plan, merging = _on_one_gpu(plan, merging)
     if plan.backend == "vllm" and text is not None:
         raise UsageError("vLLM gives no perplexity", hint="score the text with --backend hf")
     if merge is not None:
         folder = work / "model"
-        compiled, _ = single.merge_to(merge, folder, how)
+        compiled, _ = single.merge_to(merge, folder, merging)
         identity = compiled.merge_key
     else:
         model = single.model_target(target)
@@ -232,16 +232,16 @@ def _check_flags(flags: dict[str, Any]) -> None:
                 )
 
 
-def _merge_of(target: str):  # type: ignore[no-untyped-def]
-    """The merge recipe that ``target`` names, or None when it is a model."""
+def _merge_of(target: str, options: Any):  # type: ignore[no-untyped-def]
+    """The merge recipe that ``target`` names and how to merge it; None when it is a model."""
     from evomerge_compiler import single
 
     if is_run_reference(target):
         folder, candidate = split_run_reference(target if ":" in target else f"{target}:best")
-        return single.merge_target(str(folder), candidate)
+        return single.merge_target(str(folder), candidate, options)
     if target.endswith(RECIPE_SUFFIXES):
-        return single.merge_target(target, None)
-    return None
+        return single.merge_target(target, None, options)
+    return None, options
 
 
 def _text(flags: dict[str, Any]):  # type: ignore[no-untyped-def]

@@ -42,8 +42,9 @@ def command(target: str, out: Path, overrides: tuple[str, ...], **flags: Any) ->
             "-S goes with a recipe, a candidate has its values",
             hint=f"evomerge cp {folder}:{candidate} DEST makes a recipe of it",
         )
-    recipe = single.merge_target(folder, candidate, overrides)
-    plan, merged = single.merge_to(recipe, out, merge_options_of(flags))
+    given = merge_options_of(flags)
+    recipe, options = single.merge_target(folder, candidate, given, overrides)
+    plan, merged = single.merge_to(recipe, out, options)
     export.write_card(out, recipe, plan)
     if flags["as_json"]:
         print_json(
