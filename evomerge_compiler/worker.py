@@ -80,10 +80,12 @@ def merge_in_memory(
 
     started = time.monotonic()
     try:
-        weights = _HashedWeights(_merger(work, options).prepare(plan, sources))
+        merger = _merger(work, options)
+        weights = _HashedWeights(merger.prepare(plan, sources))
         write_model(weights, out)
     except InMemoryUnavailable as error:
         return NotInMemory(error.message)
+    merger.release_gpu()
     return MergedModel(
         out,
         weights.tensors_sha256,

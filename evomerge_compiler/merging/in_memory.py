@@ -96,6 +96,19 @@ class Merger:
             gc.collect()  # what is left of earlier merges holds them too
         return PreparedMerge(self, plan, sources)
 
+    def release_gpu(self) -> None:
+        """Gives back the GPU memory that is kept for other merges, where there is any.
+
+        torch keeps what it has freed, and an engine in another process finds it taken. To merge a
+        stage again costs less than the start of an engine.
+        """
+        import torch
+
+        if torch.cuda.is_initialized():
+            self.kept.clear()
+            gc.collect()  # what is left of the merge holds tensors in circles
+            torch.cuda.empty_cache()
+
 
 class PreparedMerge:
     """One merge, planned.

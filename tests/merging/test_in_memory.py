@@ -18,7 +18,7 @@ from in_process import CPU, run_plan_in_process
 from test_golden import CASES, IN_THE_ZOO, ZOO, recipe_of
 from tiny_models import write_model
 
-from evomerge_compiler import recipe
+from evomerge_compiler import recipe, worker
 from evomerge_compiler.compiler import MergePlan, compile_recipe, rendering
 from evomerge_compiler.errors import WorkFailed
 from evomerge_compiler.merging import mergekit_tasks
@@ -586,14 +586,35 @@ def test_files_that_were_removed_are_let_go(made_again: bool, plans: Any, tmp_pa
 
 def test_a_merge_is_gone_with_its_last_user(plans: Any, tmp_path: Path) -> None:
     """A worker that has settled never looks for circles among what it had by then."""
-    merger = Merger(tmp_path / "work", CPU)
+    merger, sources = Merger(tmp_path / "work", CPU), family(tmp_path)
+    plan = plans.plan([plans.stage("final", plans.linear(), A, B)])
+    merger.prepare(plan, sources)  # what the libraries leave behind at their first use is theirs
     gc.disable()
     try:
-        plan = plans.plan([plans.stage("final", plans.linear(), A, B)])
-        merge = weakref.ref(merger.prepare(plan, family(tmp_path)))
+        merge = weakref.ref(merger.prepare(plan, sources))
         assert merge() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_merge_into_a_folder_leaves_the_gpu_to_the_process_that_scores(
+    on_gpu: bool, plans: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a GPU that torch only says it has."""
+    import torch
+
+    merger = Merger(tmp_path / "work", CPU, kept_bytes=10**8)
+    monkeypatch.setattr(worker, "_mergers", {(tmp_path / "work", CPU): merger})
+    given_back: list[list[str]] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: on_gpu)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(list(merger.kept)))
+    first = plans.stage("s1", plans.linear(), A, B)
+    plan = plans.plan([first, plans.stage("final", plans.stack(("s1", 0, 4)), "s1")])
+    worker.merge_in_memory(plan, family(tmp_path), tmp_path / "work", tmp_path / "out", CPU)
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+    assert list(merger.kept) == ([] if on_gpu else [first.stage_key])
+    assert given_back == ([[]] if on_gpu else []), "when nothing holds it any more"
 
 
 # -- the command itself -----------------------------------------------------------------------
