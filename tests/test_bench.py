@@ -8,16 +8,17 @@ import math
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from evomerge_compiler import bench, cli
+from evomerge_compiler import bench, cli, errors
 from evomerge_compiler.bench import candidates, merge_sides, page, usage
 from evomerge_compiler.bench.figures import Figure, at_least, at_most, figure, ratio
 from evomerge_compiler.bench.random_models import Shape, write_family
 from evomerge_compiler.bench.stopwatch import Stopwatch
-from evomerge_compiler.errors import EvomergeError
+from evomerge_compiler.errors import EvomergeError, MissingPrerequisite
 from evomerge_compiler.merging.options import MergeOptions
 from evomerge_compiler.process_pool import WorkerPool
 
@@ -86,14 +87,58 @@ def test_a_page_keeps_other_tables_and_words_of_the_same_machine(tmp_path: Path)
     path = tmp_path / "page.md"
     slow = Figure("slow", 2.0, 1.0, 3.0, "s", 3, suite="merges")
     page.write(path, [slow], {"cores": "2"})
-    path.write_text(path.read_text() + "\n## Why\n\nBecause.\n")
+    path.write_text(path.read_text() + "\n## Why\n\nBecause.\n\n## Why\n\nAnd so.\n")
     page.write(path, [Figure("fast", 1.0, 1.0, 1.0, "s", 1, suite="start_up")], {"cores": "2"})
     text = path.read_text()
     assert text.index("fast") < text.index("slow") < text.index("## Why\n\nBecause.\n")
-    page.write(path, [slow], {"cores": "2"})
+    assert f"Written by `evomerge bench -o {path}`" in text  # as given, to be given again
+    assert page.write(path, [slow], {"cores": "2"}) == []
     assert path.read_text() == text
-    page.write(path, [slow], {"cores": "64"})
-    assert "fast" not in path.read_text()
+    # Another machine's figures go, which is told; what people wrote stays.
+    assert page.write(path, [slow], {"cores": "64"}) == ["start_up"]
+    text = path.read_text()
+    assert "fast" not in text and text.endswith("## Why\n\nBecause.\n\n## Why\n\nAnd so.\n")
+    # The same machine, wherever the file is.
+    path.rename(tmp_path / "moved.md")
+    page.write(tmp_path / "moved.md", [Figure("x", 1, 1, 1, "s", 1, suite="ray")], {"cores": "64"})
+    assert "slow" in (tmp_path / "moved.md").read_text()
+
+
+def test_what_is_measured_is_on_the_page_when_a_later_suite_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(name: str, setting: bench.Setting) -> Iterator[Figure]:
+        yield Figure(f"a figure of {name}", 1.0, 1.0, 1.0, "s", 1, suite=name)
+        if name == "sandbox":
+            raise MissingPrerequisite("no sandbox")
+
+    monkeypatch.setattr(bench, "run", run)
+    made = tmp_path / "new" / "page.md"
+    elsewhere = [Figure("x", 1.0, 1.0, 1.0, "s", 1, suite=name) for name in ("merges", "sandbox")]
+    page.write(made, elsewhere, {"cores": "64"})
+    arguments = ["bench", "start_up", "sandbox", "-o", str(made)]
+    assert cli.run(arguments) == errors.EXIT_MISSING_PREREQUISITE
+    told = capsys.readouterr().err
+    assert f"{made}: the table of merges was another machine's" in told
+    assert "the table of sandbox" not in told
+    text = made.read_text()
+    assert "a figure of start_up" in text and "sandbox" not in text and "merges" not in text
+
+
+def test_what_a_bench_needs_is_looked_for_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(name: str, setting: bench.Setting) -> Iterator[Figure]:
+        raise AssertionError("it has started")
+
+    monkeypatch.setattr(bench, "run", run)
+    (tmp_path / "file").touch()
+    arguments = ["bench", "start_up", "-o", str(tmp_path / "file" / "page.md")]
+    assert cli.run(arguments) == errors.EXIT_BAD_INPUT
+    assert "is a file" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.run(["bench", "start_up", "ray"]) == errors.EXIT_MISSING_PREREQUISITE
+    assert "suite ray measures ray, which is not installed" in capsys.readouterr().err
 
 
 def test_parts_exclude_what_they_call() -> None:

@@ -95,6 +95,7 @@ def test_perplexity_without_a_file_is_of_the_own_text() -> None:
         ("{run}", (), "best"),
         ("zoo:coder", ("--perplexity", "nowhere.txt"), "no text file 'nowhere.txt'"),
         ("zoo:coder", ("--perplexity", "a.txt", "--text", "b.txt"), "both name a text"),
+        ("zoo:coder", ("--output_path", "/dev/null/out"), "/dev/null is a file"),
         ("zoo:coder", ("--device", "gpu"), "device 'gpu' is none of auto, cpu, cuda and cuda:N"),
     ],
 )

@@ -9,15 +9,16 @@ bound that it is meant to keep; nothing here fails when it does not.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from evomerge_compiler.bench.figures import Figure
 from evomerge_compiler.bench.setting import Setting
-from evomerge_compiler.errors import UsageError, did_you_mean
+from evomerge_compiler.errors import MissingPrerequisite, UsageError, did_you_mean
 from evomerge_compiler.merging.options import gpu_available
 
-__all__ = ["SUITES", "Figure", "Setting", "Suite", "chosen", "device", "run"]
+__all__ = ["SUITES", "Figure", "Setting", "Suite", "chosen", "device", "require", "run"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Suite:
         minutes: About how long it takes on two cores.
         reading: How its figures are to be read, where they are no medians of rounds.
         by_name: Whether it runs only when it is named.
+        package: What it needs that is not always installed, an extra of the same name.
     """
 
     summary: str
     minutes: float
     reading: str = ""
     by_name: bool = False
+    package: str = ""
 
 
 SUITES = {
@@ -48,7 +51,7 @@ SUITES = {
     "profile": Suite("where the milliseconds of a warm candidate go", 1),
     "many_tensors": Suite("a merge of 7,000 small tensors", 3),
     "merges": Suite("merges at the shape of Qwen2-1.5B: time, memory, bandwidth", 60),
-    "ray": Suite("candidates a minute with one and two Ray workers", 2),
+    "ray": Suite("candidates a minute with one and two Ray workers", 2, package="ray"),
     "strategies": Suite(
         "what every strategy finds with 200 merges of the quickstart recipe",
         240,
@@ -82,11 +85,26 @@ def chosen(names: Sequence[str]) -> list[str]:
     ]
 
 
-def run(names: Sequence[str], setting: Setting) -> Iterator[Figure]:
-    """Runs suites one after the other.
+def require(names: Sequence[str]) -> None:
+    """Looks for what suites need, before the first of them spends hours.
+
+    Raises:
+        MissingPrerequisite: A package is not installed.
+    """
+    for name in names:
+        package = SUITES[name].package
+        if package and importlib.util.find_spec(package) is None:
+            raise MissingPrerequisite(
+                f"suite {name} measures {package}, which is not installed",
+                hint=f"pip install 'evomerge-compiler[{package}]', or name the other suites",
+            )
+
+
+def run(name: str, setting: Setting) -> Iterator[Figure]:
+    """Runs a suite.
 
     Args:
-        names: Of :data:`SUITES`.
+        name: Of :data:`SUITES`.
         setting: Sizes and folder.
 
     Yields:
@@ -95,11 +113,10 @@ def run(names: Sequence[str], setting: Setting) -> Iterator[Figure]:
     Raises:
         EvomergeError: Something that is measured does not work, or this machine lacks it.
     """
-    for name in names:
-        module = importlib.import_module(f"{__name__}.{name}")
-        for figure in module.run(setting):
-            # Tiny sizes keep every bound, or none: neither says anything.
-            yield replace(figure, suite=name, bound=None if setting.quick else figure.bound)
+    module = importlib.import_module(f"{__name__}.{name}")
+    for figure in module.run(setting):
+        # Tiny sizes keep every bound, or none: neither says anything.
+        yield replace(figure, suite=name, bound=None if setting.quick else figure.bound)
 
 
 def device() -> str:

@@ -24,8 +24,8 @@ rounds. The two sides of a ratio take turns in one run. A bound is what a figure
 no test asserts one.
 
 | machine | |
-| --- | --- |
 """
+_RULE = "| --- | --- |\n"
 
 
 def machine() -> dict[str, str]:
@@ -80,36 +80,40 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
-def write(path: Path, figures: Sequence[Figure], described: Mapping[str, str]) -> None:
-    """Writes the page; what it holds of other suites stays, if it is of the same machine.
+def write(path: Path, figures: Sequence[Figure], described: Mapping[str, str]) -> list[str]:
+    """Writes the page. What people wrote on it stays, and so do other tables of the same machine.
 
     Args:
         path: The file.
         figures: In the order of the tables.
         described: Of the machine, see :func:`machine`.
+
+    Returns:
+        The suites whose tables are no longer there, since they came from another machine.
     """
-    head = _HEAD.format(command=f"evomerge bench -o {path.name}")
-    head += "".join(f"| {key} | {value} |\n" for key, value in described.items())
-    sections = _sections(path, head)
+    machine = "".join(f"| {key} | {value} |\n" for key, value in described.items())
+    before, *sections = path.read_text("utf-8").split(_SECTION) if path.is_file() else [""]
+    old = {_suite(section): section for section in sections if _suite(section) in SUITES}
+    words = [section for section in sections if _suite(section) not in SUITES]
+    tables = dict(old) if before.rpartition(_RULE)[2].strip() == machine.strip() else {}
     for name, suite in SUITES.items():
         rows = [figure for figure in figures if figure.suite == name]
         if rows:
             title = f"{name}: {suite.summary}\n\n"
             reading = f"{suite.reading}\n\n" if suite.reading else ""
             table = _line(COLUMNS) + _line(["---"] * len(COLUMNS))
-            sections[name] = title + reading + table + "".join(_line(row(each)) for each in rows)
-    known = [name for name in SUITES if name in sections]
-    others = [name for name in sections if name not in SUITES]  # what people wrote, at the end
-    ordered = [sections[name].strip() + "\n" for name in (*known, *others)]
-    write_atomic(path, _SECTION.join([head, *ordered]))
+            tables[name] = title + reading + table + "".join(_line(row(each)) for each in rows)
+    ordered = [tables[name] for name in SUITES if name in tables]
+    head = _HEAD.format(command=f"evomerge bench -o {path}") + _RULE + machine
+    texts = (text.strip() + "\n" for text in (*ordered, *words))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, _SECTION.join([head, *texts]))
+    return [name for name in old if name not in tables]
 
 
-def _sections(path: Path, head: str) -> dict[str, str]:
-    """What a page of the same machine holds under each suite's name or other title."""
-    before, *sections = path.read_text("utf-8").split(_SECTION) if path.is_file() else [""]
-    if before.strip() != head.strip():
-        return {}
-    return {section.partition("\n")[0].partition(":")[0]: section for section in sections}
+def _suite(section: str) -> str:
+    """The suite that a section of the page is of, by its title, or what else stands there."""
+    return section.partition("\n")[0].partition(":")[0]
 
 
 def _line(cells: Sequence[str]) -> str:

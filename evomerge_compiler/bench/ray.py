@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Iterator
 
@@ -10,22 +9,13 @@ from evomerge_compiler import launch
 from evomerge_compiler.bench.figures import Figure, figure, ratio
 from evomerge_compiler.bench.setting import Setting
 from evomerge_compiler.bench.work import Work, prepare, run_all
-from evomerge_compiler.errors import MissingPrerequisite
 from evomerge_compiler.executors.base import Job
 
 WORKERS = (1, 2)
 
 
 def run(setting: Setting) -> Iterator[Figure]:
-    """Measures each number of workers with both executors, one after the other.
-
-    Raises:
-        MissingPrerequisite: Ray is not installed.
-    """
-    if importlib.util.find_spec("ray") is None:
-        raise MissingPrerequisite(
-            "Ray is not installed", hint="pip install 'evomerge-compiler[ray]'"
-        )
+    """Measures each number of workers with both executors, one after the other."""
     n = setting.size(8, 2)
     work = prepare(setting, "ray", max(WORKERS) + n)
     rates: dict[tuple[str, int], float] = {}

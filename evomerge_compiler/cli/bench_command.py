@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evomerge_compiler.cli.common import json_option, print_json, table
+from evomerge_compiler.cli.common import json_option, print_json, require_writable, table
 
 if TYPE_CHECKING:
     from evomerge_compiler.bench import Figure
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
               help="Workers of suites that search.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
-              help="Also write a page of Markdown; other suites' tables stay.")  # fmt: skip
+              help="Also write a page of Markdown; this machine's other tables stay.")  # fmt: skip
 @json_option
 def command(
     suites: tuple[str, ...],
@@ -69,6 +69,9 @@ def command(
             rows = [(s["suite"], f"{s['minutes']:g}", s["what"]) for s in listed]
             click.echo(table(("suite", "minutes", "what"), rows))
         return
+    bench.require(names)
+    if output is not None:
+        require_writable(output.parent)
     if not quick:
         minutes = sum(bench.SUITES[name].minutes for name in names)
         click.echo(f"{', '.join(names)}: about {minutes:g} minutes on two cores", err=True)
@@ -76,12 +79,15 @@ def command(
     figures: list[Figure] = []
     with _folder(work) as folder:
         setting = bench.Setting(folder, quick, layers, bench.device(), cache, seeds, jobs)
-        for figure in bench.run(names, setting):
-            value = f"{page.number(figure.value)} {figure.unit}"
-            click.echo(f"{figure.suite}: {figure.name}: {value}", err=True)
-            figures.append(figure)
-    if output is not None:
-        page.write(output, figures, machine)
+        for name in names:
+            for figure in bench.run(name, setting):
+                value = f"{page.number(figure.value)} {figure.unit}"
+                click.echo(f"{figure.suite}: {figure.name}: {value}", err=True)
+                figures.append(figure)
+            if output is not None:  # now, since the next suite may fail after hours
+                gone = page.write(output, figures, machine)
+                for other in (suite for suite in gone if suite not in names):
+                    click.echo(f"{output}: the table of {other} was another machine's", err=True)
     if as_json:
         print_json({"machine": machine, "figures": [figure.plain() for figure in figures]})
         return

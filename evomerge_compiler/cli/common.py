@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -167,6 +168,21 @@ def one_form(**forms: bool) -> None:
 def split_models(text: str) -> tuple[str, ...]:
     """``a,b,c`` as a tuple; empty for no text."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def require_writable(folder: Path) -> None:
+    """Looks whether a folder can be written, or made, before hours are spent on what goes there.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    there = folder.absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise UsageError(f"{folder} cannot be a folder: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{there} cannot be written", hint="name another folder")
 
 
 def print_json(data: object) -> None:

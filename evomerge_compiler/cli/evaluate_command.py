@@ -19,6 +19,7 @@ from evomerge_compiler.cli.common import (
     merge_options,
     merge_options_of,
     print_json,
+    require_writable,
     split_run_reference,
     table,
 )
@@ -217,7 +218,9 @@ def _pairs(text: str | None) -> dict[str, Any]:
 
 
 def _check_flags(flags: dict[str, Any]) -> None:
-    if flags["log_samples"] and flags["output_path"] is None:
+    if flags["output_path"] is not None:
+        require_writable(flags["output_path"])
+    elif flags["log_samples"]:
         raise UsageError("--log_samples needs a place to write to", hint="add --output_path DIR")
     if flags["perplexity"] and flags["perplexity_text"]:
         raise UsageError("--perplexity and --text both name a text", hint="give one of them")
