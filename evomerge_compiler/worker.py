@@ -37,6 +37,9 @@ _sessions: dict[str, Session] = {}
 _mergers: dict[tuple[Path, MergeOptions], Merger] = {}
 # mergekit looks at its own limit between tensors; the worker is killed when that does not help.
 MERGE_SLACK_S = 60.0
+# For the making of a session, which the limit of a candidate does not count: libraries are
+# imported, and data sets may have to be fetched. What takes longer hangs.
+SESSION_LIMIT_S = 1800.0
 HASHED_APART_BYTES = 4 << 20
 
 
@@ -129,6 +132,7 @@ def score_model(
     splits: Sequence[Split],
     identity: str,
     race: Race | None = None,
+    limit_s: float | None = None,
 ) -> tuple[dict[Split, Scores], float]:
     """Scores one model folder.
 
@@ -138,6 +142,7 @@ def score_model(
         splits: Which items; each gives its own scores.
         identity: Merge key or content identity of the model.
         race: How far it is asked on the search split; None asks everything.
+        limit_s: Wall time of the scoring, after which this worker is killed; None is no limit.
 
     Returns:
         Scores by split, and the seconds they took without the making of the session.
@@ -145,9 +150,9 @@ def score_model(
     if evaluation.backend == "vllm":
         # Only the end of its process gives back all that an engine holds.
         with WorkerPool(1, environment=os.environ) as apart:
-            call = apart.submit(_score_folder, evaluation, folder, splits, identity, race)
+            call = apart.submit(_score_folder, evaluation, folder, splits, identity, race, limit_s)
             return call.result()
-    return _score_folder(evaluation, folder, splits, identity, race)
+    return _score_folder(evaluation, folder, splits, identity, race, limit_s)
 
 
 def _score_folder(
@@ -156,8 +161,11 @@ def _score_folder(
     splits: Sequence[Split],
     identity: str,
     race: Race | None,
+    limit_s: float | None,
 ) -> tuple[dict[Split, Scores], float]:
+    announce("evaluate", SESSION_LIMIT_S)
     session = _session(evaluation)
+    announce("evaluate", limit_s)
     started = time.monotonic()
     session.load(folder)
     scores = _scores(session, splits, identity, race)
@@ -198,7 +206,7 @@ def merge_and_score(
     Raises:
         WorkFailed: The merge or the evaluation failed.
     """
-    announce("evaluate")
+    announce("evaluate", SESSION_LIMIT_S)
     session = _session(evaluation)
     limit_s = options.timeout_s
     announce("merge", None if limit_s is None else limit_s + MERGE_SLACK_S)

@@ -205,8 +205,10 @@ class LocalExecutor(Executor):
         return {alias: self._folder(model) for alias, model in plan.models.items()}
 
     def _evaluate(self, folder: Path, job: Job) -> Step:
-        args = (self._placed()[0], folder, job.splits, identity(job), job.race)
-        return Step("evaluate", worker.score_model, args, self.settings.timeout_s)
+        evaluation, limit_s = self._placed()[0], self.settings.timeout_s
+        args = (evaluation, folder, job.splits, identity(job), job.race, limit_s)
+        # The call announces its phases, each with its own limit.
+        return Step("evaluate", worker.score_model, args)
 
     def _folder(self, model: SourceModel) -> Path:
         if model.identity not in self._folders:
