@@ -16,10 +16,14 @@ from typing import Any, Literal
 
 from evomerge_compiler.evaluation.failures import non_finite
 from evomerge_compiler.evaluation.spec import EvaluationPlan
+from evomerge_compiler.merging.kernel_scratch import Findings
 
 Finish = Literal["stop", "eos", "length"]
 
 _KEPT_USAGES = 20_000
+# Of one tokenizer. A race asks other items in each generation: all batches that were ever made
+# would be kept for nothing, while those of one pass (two numbers a token) fit many times over.
+KEPT_BATCHES_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,15 @@ class Usage:
 
 @dataclass
 class Encodings:
-    """Tokenised prompts of one tokenizer; candidates share them."""
+    """Tokenised prompts of one tokenizer; candidates share them.
+
+    Attributes:
+        texts: By text, of which an evaluation has so many and no more.
+        batches: Padded, by the texts of each.
+    """
 
     texts: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
-    batches: dict[tuple[Any, ...], tuple[Any, Any]] = field(default_factory=dict)
+    batches: Findings = field(default_factory=lambda: Findings(KEPT_BATCHES_BYTES))
 
 
 @contextmanager
@@ -160,12 +169,12 @@ def metered_hflm() -> Any:
             left_truncate_len: int | None = None,
             truncation: bool = False,
         ) -> tuple[Any, Any]:
-            key = (tuple(strings), padding_side, left_truncate_len, truncation)
-            if key not in self.encodings.batches:
-                self.encodings.batches[key] = super().tok_batch_encode(
-                    list(strings), padding_side, left_truncate_len, truncation
-                )
-            return self.encodings.batches[key]
+            make = super().tok_batch_encode
+            return self.encodings.batches.recall(
+                (tuple(strings), padding_side, left_truncate_len, truncation),
+                lambda: make(list(strings), padding_side, left_truncate_len, truncation),
+                lambda found: sum(tensor.nbytes for tensor in found),
+            )
 
         def _model_generate(
             self, context: Any, max_length: int, stop: list[str], **arguments: Any

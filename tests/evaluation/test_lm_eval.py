@@ -19,6 +19,7 @@ from evomerge_compiler.errors import (
     RecipeError,
     WorkFailed,
 )
+from evomerge_compiler.evaluation import metered
 from evomerge_compiler.evaluation.lm_eval import Session
 from evomerge_compiler.evaluation.perplexity import Passage
 from evomerge_compiler.evaluation.results import Evaluation, domain_rows, samples, to_lm_eval
@@ -268,6 +269,17 @@ def test_nothing_is_tokenised_or_built_twice(
     monkeypatch.setattr("evomerge_compiler.evaluation.task_files.build_requests", None)
     assert session.score(toy_models["b"], "search").domains["zero"].n > 20
     assert set(seen) == {"\n", "<|end|>"}  # lm-eval's stop strings, and no prompt
+
+
+def test_batches_are_kept_below_a_limit(
+    toy_models: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metered, "KEPT_BATCHES_BYTES", 4 << 10)
+    session = Session(make_plan({"zero": UPPER}, batch_size=2))
+    first = session.score(toy_models["a"], "search")
+    assert first.domains["zero"].n > 20
+    assert 0 < len(session.resident.lm.encodings.batches) <= 4
+    assert session.score(toy_models["a"], "search").domains == first.domains
 
 
 def test_perplexity_uses_the_resident_model(
