@@ -16,7 +16,7 @@ from typing import Literal
 from evomerge_compiler import gpus
 from evomerge_compiler.compiler.merge_plan import MergePlan
 from evomerge_compiler.compiler.model_headers import SourceModel
-from evomerge_compiler.evaluation.generation import LENGTHS
+from evomerge_compiler.evaluation import generation
 from evomerge_compiler.evaluation.spec import EvaluationPlan
 from evomerge_compiler.evaluation.task_index import local_tasks
 from evomerge_compiler.executors.local import LocalSettings
@@ -41,8 +41,6 @@ LARGEST_KERNEL_SIZE, LARGEST_MERGEKIT_SIZE = 2.5, 15.0
 # Tokens of a prompt, and items of a task whose data are not here.
 PROMPT_TOKENS = 512
 ITEMS = 250
-# lm-eval's own, where nothing says how long an answer may be.
-ANSWER_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -361,10 +359,9 @@ def answer_tokens(evaluation: EvaluationPlan) -> int:
     longest = 0
     for task in evaluation.tasks:
         known = local.get(task.task)
-        kwargs = {**evaluation.gen_kwargs, **task.gen_kwargs}
-        given = next((kwargs[name] for name in LENGTHS if name in kwargs), None)
+        given = generation.answer_tokens({**evaluation.gen_kwargs, **task.gen_kwargs})
         own = known.max_gen_toks if known is not None else None
-        longest = max(longest, int(given or own or ANSWER_TOKENS))
+        longest = max(longest, given or own or generation.ANSWER_TOKENS)
     return longest
 
 

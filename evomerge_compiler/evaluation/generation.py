@@ -17,6 +17,8 @@ from evomerge_compiler.yamlio import Document
 # lm-eval's words for how long an answer may be; of several the first counts
 # (lm_eval.models.utils.normalize_gen_kwargs).
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+# Tokens of an answer where none of them says so (lm_eval.models.huggingface.HFLM.max_gen_toks).
+ANSWER_TOKENS = 256
 _OWN = (*LENGTHS, "until", "do_sample", "temperature")
 # Fields of transformers' GenerationConfig that shape an answer.
 TRANSFORMERS = (
@@ -50,6 +52,12 @@ REFUSED = {
     "use_cache": _SET_BY_LM_EVAL,
     "pad_token_id": _SET_BY_LM_EVAL,
 }
+
+
+def answer_tokens(kwargs: Mapping[str, Any]) -> int | None:
+    """How long an answer may be, in tokens; None where the arguments do not say."""
+    given = [kwargs[name] for name in LENGTHS if kwargs.get(name) is not None]
+    return int(given[0]) if given else None
 
 
 def check(spec: EvaluationSpec, document: Document | None) -> None:

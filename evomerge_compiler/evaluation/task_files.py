@@ -30,6 +30,7 @@ from evomerge_compiler.errors import (
     RecipeError,
     did_you_mean,
 )
+from evomerge_compiler.evaluation.generation import ANSWER_TOKENS, answer_tokens
 from evomerge_compiler.evaluation.metered import quiet_lm_eval
 from evomerge_compiler.evaluation.presets import load_presets
 from evomerge_compiler.evaluation.spec import EvaluationPlan, TaskPlan, lm_eval_version
@@ -244,10 +245,8 @@ def _check_lengths(loaded: LoadedTask, max_length: int) -> None:
     """lm-eval asserts this in the middle of a batch."""
     if loaded.task.get_config("output_type") != "generate_until":
         return
-    arguments = loaded.task.get_config("generation_kwargs") or {}
-    names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-    longest = next((arguments[name] for name in names if name in arguments), None)
-    longest = 256 if longest is None else int(longest)  # lm-eval's default
+    given = answer_tokens(loaded.task.get_config("generation_kwargs") or {})
+    longest = ANSWER_TOKENS if given is None else given
     if longest >= max_length:
         raise RecipeError(
             f"task {loaded.name!r} generates up to {longest} tokens, which leaves no room for a "

@@ -17,6 +17,7 @@ import yaml
 
 from evomerge_compiler import assets
 from evomerge_compiler.errors import RecipeError
+from evomerge_compiler.evaluation.generation import answer_tokens
 
 NO_FILTER = "none"
 SHARED_SCORERS = "evomerge_compiler.scoring"
@@ -284,8 +285,9 @@ def _common_metrics(members: Sequence[LocalTask]) -> tuple[str, ...] | None:
 
 
 def _max_gen_toks(generation_kwargs: object) -> int | None:
-    given = generation_kwargs.get("max_gen_toks") if isinstance(generation_kwargs, dict) else None
-    return given if isinstance(given, int) else None
+    if not isinstance(generation_kwargs, dict):
+        return None
+    return answer_tokens({k: v for k, v in generation_kwargs.items() if isinstance(v, int)})
 
 
 def _metric_name(metric: object) -> str:

@@ -12,6 +12,7 @@ from evomerge_compiler.errors import ErrorList, EvomergeError, MissingPrerequisi
 from evomerge_compiler.evaluation import backends, generation
 from evomerge_compiler.evaluation.presets import load_presets
 from evomerge_compiler.evaluation.spec import plan_evaluation
+from evomerge_compiler.evaluation.task_index import local_tasks
 from evomerge_compiler.recipe_schema import EvaluationSpec
 
 
@@ -77,3 +78,17 @@ def test_what_only_vllm_knows_is_not_handed_to_transformers(tmp_path: Path) -> N
     plan = plan_evaluation(spec, folder=tmp_path)
     with pytest.raises(MissingPrerequisite, match="'presence_penalty' is vLLM's"):
         backends.available(plan, "cpu")
+
+
+def test_the_words_for_lengths_and_the_default_are_lm_evals(tmp_path: Path) -> None:
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.models.utils import normalize_gen_kwargs
+
+    assert HFLM.max_gen_toks.fget(None) == generation.ANSWER_TOKENS
+    given = {name: 5 + place for place, name in enumerate(reversed(generation.LENGTHS))}
+    assert generation.answer_tokens(given) == normalize_gen_kwargs(dict(given))["max_gen_toks"]
+    assert generation.answer_tokens({"until": ["a"]}) is None
+    for name in generation.LENGTHS:
+        text = f"task: own\noutput_type: generate_until\ngeneration_kwargs: {{{name}: 7}}\n"
+        (tmp_path / "own.yaml").write_text(text)
+        assert local_tasks([tmp_path])["own"].max_gen_toks == 7
