@@ -54,23 +54,18 @@ def merge_options(command: F) -> F:
     return command
 
 
-class _Device(click.ParamType):
+def _known_device(_ctx: click.Context, _option: click.Parameter, text: str) -> str:
     """Refuses what names no device, before anything is read or run."""
+    from evomerge_compiler.gpus import parse_device
 
-    name = "device"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it stands; what it means is for those who place the work."""
-        from evomerge_compiler.gpus import parse_device
-
-        parse_device(value)
-        return value
+    parse_device(text)
+    return text
 
 
 def device_option(command: F) -> F:
     """``--device``: where models are scored."""
     return click.option(
-        "--device", type=_Device(), default="auto", show_default=True,
+        "--device", callback=_known_device, default="auto", show_default=True,
         help="Where models are scored: auto, cpu, cuda or cuda:N.",
     )(command)  # fmt: skip
 
