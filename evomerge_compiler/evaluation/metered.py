@@ -170,11 +170,12 @@ def metered_hflm() -> Any:
             truncation: bool = False,
         ) -> tuple[Any, Any]:
             make = super().tok_batch_encode
-            return self.encodings.batches.recall(
+            batch: tuple[Any, Any] = self.encodings.batches.recall(
                 (tuple(strings), padding_side, left_truncate_len, truncation),
                 lambda: make(list(strings), padding_side, left_truncate_len, truncation),
                 lambda found: sum(tensor.nbytes for tensor in found),
             )
+            return batch
 
         def _model_generate(
             self, context: Any, max_length: int, stop: list[str], **arguments: Any

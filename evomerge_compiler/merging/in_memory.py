@@ -104,7 +104,7 @@ class Merger:
         """
         import torch
 
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             self.kept.clear()
             gc.collect()  # what is left of the merge holds tensors in circles
             torch.cuda.empty_cache()
