@@ -18,7 +18,7 @@ from pathlib import Path
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.compiler.model_headers import SourceModel, identity, locate, source_model
 from evomerge_compiler.errors import MissingPrerequisite, UsageError, WorkFailed
-from evomerge_compiler.merging.failures import process_failure
+from evomerge_compiler.merging.failures import full_disk, process_failure
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.merging.weights import check_finite, weight_files
 from evomerge_compiler.processes import run_command, worker_environment
@@ -151,6 +151,9 @@ def fetch(name: str, revision: str | None, *, offline: bool, code: bool) -> Path
             )
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        full = full_disk(error)
+        if full is not None:
+            raise full from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MissingPrerequisite(
             f"cannot fetch {wanted}: {first}",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def test_a_hub_model_that_may_not_be_fetched(
     with pytest.raises(MissingPrerequisite, match="me/m at v1 is not on this machine") as error:
         make(ModelSpec(path="me/m", revision="v1", facts=FACTS), tmp_path, offline=True)
     assert "hf download me/m" in str(error.value.hint)
+
+
+def test_a_full_disk_is_no_fault_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    with pytest.raises(MissingPrerequisite, match="no space") as caught:
+        make(ModelSpec(path="me/m", revision="v1", facts=FACTS), tmp_path)
+    assert caught.value.hint is not None and "larger disk" in caught.value.hint
 
 
 def test_gguf_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
