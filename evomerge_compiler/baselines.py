@@ -18,7 +18,7 @@ from evomerge_compiler.compiler.model_headers import anywhere
 from evomerge_compiler.errors import MissingPrerequisite
 from evomerge_compiler.events import ModelScored, Observer
 from evomerge_compiler.executors.base import Executor, Job, Split
-from evomerge_compiler.recipe import BASE_ALIAS, Recipe
+from evomerge_compiler.recipe import BASE_ALIAS, UNIFORM, Recipe
 from evomerge_compiler.run_folder import RunFolder
 
 SPLITS: tuple[Split, ...] = ("search", "held_out")
@@ -96,7 +96,7 @@ def uniform_plan(recipe: Recipe) -> MergePlan:
     assert isinstance(data, Mapping)
     kept = ("models", "base", "dtype", "out_dtype", "tokenizer", "chat_template", "config_from")
     made = {key: data[key] for key in kept if key in data}
-    made |= {"kind": "merge", "name": "uniform", "template": "linear", "seed": recipe.seed}
+    made |= {"kind": "merge", "name": UNIFORM, "template": "linear", "seed": recipe.seed}
     made["genome"] = {"weight": 1.0}
     return compile_recipe(recipes.from_data(made, recipe.folder, "uniform merge"))
 

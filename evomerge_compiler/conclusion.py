@@ -28,16 +28,15 @@ from evomerge_compiler.baselines import SPLITS, Contender, name_of, uniform_plan
 from evomerge_compiler.candidate import Outcome, Scores
 from evomerge_compiler.errors import EvomergeError
 from evomerge_compiler.evaluation.spec import EvaluationPlan
-from evomerge_compiler.evaluation.statistics import PairedDifference, compare, holm
+from evomerge_compiler.evaluation.statistics import PairedDifference, compare, holm, unpaired
 from evomerge_compiler.evaluation.transfer import transfer_table
 from evomerge_compiler.events import Observer
 from evomerge_compiler.executors.base import Executor, Job, Split
 from evomerge_compiler.history import Ending
-from evomerge_compiler.recipe import Recipe
+from evomerge_compiler.recipe import CONTROL, UNIFORM, WINNER, Recipe
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.shortlist import FULL, Shortlist
 
-UNIFORM, WINNER, CONTROL = "uniform", "winner", "control"
 LEVEL = 0.05
 GAIN, LOSS, TRADE_OFF = "gain", "loss", "trade-off"
 NO_DIFFERENCE, NOTHING = "not distinguishable", "nothing to compare"
@@ -235,6 +234,7 @@ class _Table:
             "failed": dict(ending.failures),
             "infeasible": ending.n_infeasible,
             "objectives": list(self.search.objectives),
+            "parents": list(self.recipe.models),
             "best_parent": self.best_parent,
             "models": {
                 name: {split: self._row(splits[split]) for split in _ALL_SPLITS if split in splits}
@@ -320,10 +320,12 @@ class _Table:
     def _comparisons(self) -> dict[str, object]:
         """The winner against all others, the verdict, and the optimism."""
         if WINNER not in self.models:
-            return {"verdict": {"claim": NOTHING, "comparisons": 0, "finalists": 0}}
-        if not self.models[WINNER]["held_out"].items:
-            # Evaluators that give no per-item results: there is nothing to pair.
-            return {"verdict": {"claim": NOTHING, "comparisons": 0, "finalists": 1}}
+            return {"verdict": {"claim": NOTHING, "comparisons": 0}}
+        measured = [self.models[WINNER][split] for split in SPLITS]
+        alone = unpaired(measured, self.search.objectives, self.shares)
+        if alone:
+            # A claim on the other domains would be about something else than was searched for.
+            return {"verdict": {"claim": NOTHING, "comparisons": 0, "unpaired": alone}}
         leads = {
             (str(outcome.id), other, objective): self._lead(splits, other, objective)
             for outcome, splits in self.finalists

@@ -16,9 +16,8 @@ from evomerge_compiler.conclusion import Control
 from evomerge_compiler.evolution import Evolution
 from evomerge_compiler.executors.base import Executor
 from evomerge_compiler.history import Ending
-from evomerge_compiler.recipe import Recipe
+from evomerge_compiler.recipe import CONTROL, Recipe
 from evomerge_compiler.run_folder import RunFolder
-from evomerge_compiler.run_folder.check import CONTROL
 from evomerge_compiler.run_folder.setup import RunSetup
 
 
@@ -55,7 +54,7 @@ def control_recipe(recipe: Recipe, n_candidates: int) -> Recipe:
     assert recipe.search is not None
     data = recipe.document.data
     assert isinstance(data, Mapping)
-    kept = ("objectives", "constraints", "max_failed_share", "shortlist")
+    kept = ("objectives", "constraints", "max_failed_share", "finalists", "shortlist")
     search = {key: data["search"][key] for key in kept if key in data.get("search", {})}
     search |= {
         "strategy": "random",

@@ -19,7 +19,7 @@ from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.errors import RunDamaged, UsageError
 from evomerge_compiler.merging.cli import MergedModel
 from evomerge_compiler.merging.options import MergeOptions
-from evomerge_compiler.recipe import Recipe
+from evomerge_compiler.recipe import WINNER, Recipe
 from evomerge_compiler.report.lineage import ancestors, as_tree
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 from evomerge_compiler.single import as_merged, merge_to
@@ -147,7 +147,7 @@ def _scores(candidate: StoredCandidate, final: Mapping[str, Any] | None) -> list
     parts = [f"## Scores on search items\n\nThe search chose by these; they flatter.\n\n{table}"]
     if not candidate.scores.complete:
         parts = [f"## Estimated scores\n\n{_estimate(candidate, final)}\n\n{table}"]
-    if final is not None and final["winner"] == str(candidate.id) and "winner" in final["models"]:
+    if final is not None and final["winner"] == str(candidate.id) and WINNER in final["models"]:
         parts.append("## Scores on held-out items\n\n" + _held_out(final))
     return parts
 
@@ -182,7 +182,7 @@ def _held_out(final: Mapping[str, Any]) -> str:
 
 
 def _domains(final: Mapping[str, Any]) -> list[str]:
-    return list(final["models"]["winner"]["held_out"]["domains"])
+    return list(final["models"][WINNER]["held_out"]["domains"])
 
 
 def _tree(run: RunFolder, candidate: StoredCandidate) -> str:

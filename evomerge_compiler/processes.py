@@ -49,7 +49,7 @@ class CommandResult:
 
     Attributes:
         returncode: Exit code, or minus the number of the signal that ended it.
-        stdout_tail: The last :data:`TAIL_BYTES` of its standard output.
+        stdout_tail: The last bytes of its standard output, by default :data:`TAIL_BYTES`.
         stderr_tail: The same of standard error.
         seconds: Wall time.
         timed_out: It was ended by us because it ran past ``timeout_s``.
@@ -171,6 +171,7 @@ def run_command(
     env: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     log_path: str | os.PathLike[str] | None = None,
+    tail_bytes: int = TAIL_BYTES,
 ) -> CommandResult:
     """Runs a command to its end; on a time limit or any exception it and its children are killed.
 
@@ -180,6 +181,7 @@ def run_command(
         env: Its whole environment; :func:`worker_environment` when None.
         timeout_s: Wall time after which it is ended.
         log_path: File that both output streams are written to as they come.
+        tail_bytes: What is kept of each output stream.
 
     Returns:
         How it ended. A non-zero exit is a result, not an exception.
@@ -213,7 +215,7 @@ def run_command(
                 if not data:
                     streams.unregister(key.fileobj)
                     continue
-                tails[key.data] = (tails[key.data] + data)[-TAIL_BYTES:]
+                tails[key.data] = (tails[key.data] + data)[-tail_bytes:]
                 if log is not None:
                     log.write(data)
         returncode = _wait(process, deadline)

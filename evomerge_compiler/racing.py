@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from evomerge_compiler import fitness as fit
-from evomerge_compiler.baselines import Contender, candidate
+from evomerge_compiler.baselines import Contender, candidate, name_of
 from evomerge_compiler.candidate import Outcome, Scores
 from evomerge_compiler.evaluation.irt import calibrate
 from evomerge_compiler.evaluation.race import MIN_ITEMS, Race, track
@@ -110,10 +110,11 @@ def findings(
     """
     assert recipe.evaluation is not None and recipe.search is not None
     shares, objective = fit.weights(recipe.evaluation), recipe.search.objectives[:1]
-    rows = []
+    rows, asked = [], []
     for outcome in ending.dropped:
-        found = scored.get(str(outcome.id).replace("/", "-"), {}).get("search")
+        found = scored.get(name_of(outcome.id), {}).get("search")
         if found is not None and outcome.fitness is not None:
+            asked += [score.n for score in found.domains.values()]
             value = fit.fitness(found, shares, objective).value
             rows.append(
                 {
@@ -130,11 +131,7 @@ def findings(
         "share": ending.items.asked / ending.items.of if ending.items.of else 1.0,
         "dropped": len(ending.dropped),
         "audited": rows,
-        "audit_items": sum(
-            score.n
-            for row in rows
-            for score in scored[str(row["id"]).replace("/", "-")]["search"].domains.values()
-        ),
+        "audit_items": sum(asked),
     }
     errors = [float(row["error"]) for row in rows]  # type: ignore[arg-type]
     if errors:

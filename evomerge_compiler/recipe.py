@@ -39,6 +39,8 @@ BASE_ALIAS = "base"
 DEFAULT_LAYER_GROUPS = 4
 RECIPE_SUFFIXES = (".yaml", ".yml")
 LOCK_NAME = "recipe.lock.yaml"
+# What the results of a run call the models that are no parents.
+UNIFORM, WINNER, CONTROL = "uniform", "winner", "control"
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,10 @@ class _Builder:
         return self.document.error(message, path, hint=hint)
 
     def experiment(self, file: ExperimentFile) -> Recipe:
+        if file.evaluation.holdout == 0:
+            message = "a search needs held-out items: what it claims is claimed on these"
+            hint = "expected more than 0 and less than 1, such as 0.5"
+            self.problems.append(self.error(message, ("evaluation", "holdout"), hint))
         seeds = []
         for index, name in enumerate(file.seeds):
             path = (self.folder / name).resolve()
@@ -300,6 +306,10 @@ class _Builder:
         if file.base is not None and BASE_ALIAS in file.models:
             message = "a model has the alias 'base' and there is a base of its own"
             self.problems.append(self.error(message, ("models", BASE_ALIAS), "rename the model"))
+        for alias in (UNIFORM, WINNER, CONTROL):
+            if alias in file.models:
+                message = f"the alias {alias!r} has a meaning of its own in the results of a run"
+                self.problems.append(self.error(message, ("models", alias), "rename the model"))
         if OTHER_TENSORS in file.models:
             message = f"the alias {OTHER_TENSORS!r} means all tensors without a filter"
             at = ("models", OTHER_TENSORS)

@@ -104,6 +104,14 @@ def recipe_cases() -> list[Case]:
              ("models: {other: {path: ../a}, b: {path: ../b}}",)),
         Case("alias of the base", "base", "alias 'base'", "rename",
              ("models: {base: {path: ../a}, b: {path: ../b}}",)),
+        *(
+            Case(f"alias {name}", name, f"alias '{name}'", "rename",
+                 (f"models: {{{name}: {{path: ../a}}, b: {{path: ../b}}}}",))
+            for name in ("uniform", "winner", "control")
+        ),
+        Case("no held-out items", "0", "needs held-out items", "such as 0.5",
+             ("kind: experiment",
+              "evaluation: {tasks: {x: {task: t, metric: m}}, holdout: 0}")),
         Case("text for a number", "seed: x", "seed", "", ("seed: x",)),
         Case("number as text", "'8'", "population", "",
              ("kind: experiment", SCORED, "search: {population: '8'}")),

@@ -74,11 +74,17 @@ def model_of(job: Job) -> dict[str, object]:
     return {"model": json.dumps(job.genome.plain(), sort_keys=True)}
 
 
-def planted_run(run: Path, world: Planted, *overrides: str, generations: int = 2) -> Result:
+def planted_run(
+    run: Path,
+    world: Planted,
+    *overrides: str,
+    generations: int = 2,
+    recipe: Path = QUICKSTART,
+) -> Result:
     """Searches, concludes and returns what the run came to."""
     given = ("search.plateau.patience=0", "search.strategy=tournament", *overrides)
-    recipe = recipes.load(QUICKSTART, overrides=given)
-    setup = RunSetup(recipe, QUICKSTART.read_bytes(), {"simulated": True}, given)
+    loaded = recipes.load(recipe, overrides=given)
+    setup = RunSetup(loaded, recipe.read_bytes(), {"simulated": True}, given)
     folder = RunFolder.open(run, create_from=setup)
     with folder.hold(), volatile(), SimulatedExecutor(world, values=model_of) as executor:
-        return search(recipe, folder, executor, (), generations)
+        return search(loaded, folder, executor, (), generations)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from planted import Planted, planted_run
-from simulated_run import digest
+from simulated_run import QUICKSTART, digest
 
-from evomerge_compiler.candidate import CandidateId
+from evomerge_compiler.candidate import CandidateId, Scores
+from evomerge_compiler.executors import simulated
 from evomerge_compiler.report.summary import population_rows
 from evomerge_compiler.report.verdict import final_text
 from evomerge_compiler.run_folder import RunFolder
@@ -133,6 +134,44 @@ def test_of_several_objectives_the_knee_wins_and_trade_offs_are_called_so(tmp_pa
     both = run_of(tmp_path / "both", dataclasses.replace(world, domain_levels={}, merges=0.2),
                   *SEVERAL)  # fmt: skip
     assert both["verdict"]["claim"] == "gain"
+
+
+@pytest.mark.parametrize("objectives", ["[mean]", "[math]", "[worst]", "[geometric]"])
+def test_nothing_is_claimed_beside_a_domain_that_cannot_be_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objectives: str
+) -> None:
+    """The scores of programs may be numbers without items."""
+
+    def without_items(*arguments: Any, **named: Any) -> Scores:
+        found = evaluate(*arguments, **named)
+        kept = {domain: items for domain, items in found.items.items() if domain != "math"}
+        return dataclasses.replace(found, items=kept)
+
+    evaluate = simulated.evaluate
+    monkeypatch.setattr(simulated, "evaluate", without_items)
+    world = Planted(seed=1, merges=0.12, domain_levels={"math": -0.45})
+    final = run_of(tmp_path / "run", world, f"search.objectives={objectives}")
+    assert final["verdict"]["claim"] == "nothing to compare"
+    assert final["verdict"]["unpaired"] == ["math"] and "winner_against" not in final
+    assert last_line(final).endswith("item by item: math gave no two results of single items.")
+
+
+def test_one_item_a_domain_is_nothing_to_compare(tmp_path: Path) -> None:
+    final = run_of(tmp_path / "run", Planted(seed=1, n_items=1))
+    assert final["verdict"]["claim"] == "nothing to compare"
+
+
+def test_a_parent_called_base_is_a_parent(tmp_path: Path) -> None:
+    """Where the base is none of the parents it has that name, else anybody may."""
+    text = QUICKSTART.read_text().replace('base: {path: "zoo:base"}\n', "")
+    text = text.replace("polyglot:", "base:", 1)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    world = Planted(seed=7, domain_levels={"code": 0.25, "math": -0.25})
+    planted_run(tmp_path / "run", world, *SEVERAL, recipe=recipe)
+    final = RunFolder.open(tmp_path / "run").final()
+    assert final is not None and final["parents"] == ["coder", "mathematician", "base"]
+    assert "; base " in last_line(final)
 
 
 def test_the_ends_of_a_front_are_measured_on_held_out_items_too(tmp_path: Path) -> None:

@@ -8,7 +8,11 @@ A command is written in place of a task name::
 It runs in the recipe's folder, gets the model folder (``{model}``) and the split (``{split}``:
 ``search``, ``held_out`` or ``all``), and prints one JSON object as its last line::
 
-    {"harmless": 0.93, "harmless_stderr": 0.01, "n": 400}
+    {"harmless": 0.93, "harmless_stderr": 0.01, "n": 400,
+     "items": {"set": "harmless v1 search", "values": [1, 0, ...], "tokens": [...]}}
+
+``items`` may be left out, and its ``tokens`` (of each answer) too. Two models that give the same
+``set`` are compared item by item; without items a run claims nothing of its winner.
 
 A plug-in, ``plugin:NAME``, returns the same mapping (:mod:`.plugin`). Which items belong to a
 split is the program's own affair; it must not show fitness the held-out ones.
@@ -20,18 +24,25 @@ import json
 import math
 import numbers
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evomerge_compiler.candidate import Score
-from evomerge_compiler.errors import RecipeError, WorkFailed, did_you_mean
+from evomerge_compiler.candidate import Score, TaskItems
+from evomerge_compiler.errors import RecipeError, UsageError, WorkFailed, did_you_mean
 from evomerge_compiler.evaluation import plugin
 from evomerge_compiler.evaluation.spec import MODEL_WORD, EvaluationPlan, TaskPlan, command_words
 from evomerge_compiler.evaluation.split import Split
+from evomerge_compiler.evaluation.told import read_items
 from evomerge_compiler.processes import run_command, worker_environment
 
+# A line of results of single items is long.
+_LINE_BYTES = 16 << 20
 
-def score(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Score:
+
+def score(
+    task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan
+) -> tuple[Score, TaskItems | None]:
     """Runs the program behind one domain.
 
     Args:
@@ -41,7 +52,7 @@ def score(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Sc
         plan: Working folder, time limit, and whether the network may be used.
 
     Returns:
-        The named metric.
+        The named metric, and the results of single items where the program gives them.
 
     Raises:
         RecipeError: No such program or metric.
@@ -54,7 +65,14 @@ def score(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Sc
         found = plugin.call(task.task, model, split)
     else:
         found = _command(task, model, split, plan)
-    return _read(task, found)
+    measured = _read(task, found)
+    if "items" not in found:
+        return measured, None
+    try:
+        items = read_items(task.domain, found["items"])
+    except UsageError as error:
+        raise _no_scores(task, error.message) from None
+    return replace(measured, n=measured.n or len(items.values)), items
 
 
 def _command(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) -> Any:
@@ -70,6 +88,7 @@ def _command(task: TaskPlan, model: Path, split: Split, plan: EvaluationPlan) ->
         cwd=Path(plan.folder),
         env=worker_environment(offline=plan.offline),
         timeout_s=plan.timeout_s,
+        tail_bytes=_LINE_BYTES,
     )
     if result.reason is not None:
         tail = result.stderr_tail.strip().splitlines()[-1:] or ["no message"]
@@ -91,7 +110,8 @@ def _read(task: TaskPlan, found: Any) -> Score:
     if not isinstance(found, Mapping):
         raise _no_scores(task, "it is not an object of metrics")
     if task.metric not in found:
-        known = [str(name) for name in found if not str(name).endswith("_stderr") and name != "n"]
+        others = ("n", "items")
+        known = [str(m) for m in found if not str(m).endswith("_stderr") and m not in others]
         raise RecipeError(
             f"{task.domain}: the evaluator gives no metric {task.metric!r}",
             hint=did_you_mean(task.metric, known),

@@ -153,7 +153,9 @@ class Session:
             if task.external:
                 if self._folder is None:
                     raise TypeError(f"{task.domain}: a command needs the model in a folder")
-                scores[task.domain] = command.score(task, self._folder, split, self.plan)
+                scores[task.domain], own = command.score(task, self._folder, split, self.plan)
+                if own is not None:
+                    items[task.domain] = own
                 tasks[task.domain] = ()
                 continue
             results = done[task.asked]

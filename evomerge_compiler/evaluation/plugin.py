@@ -11,8 +11,9 @@ and a recipe names it in place of a task::
       safety: {task: "plugin:safety", metric: harmless}
 
 The function takes the model's folder and the split (``search``, ``held_out`` or ``all``) and
-returns a mapping such as ``{"harmless": 0.93, "harmless_stderr": 0.01, "n": 400}``. Which items
-belong to a split is its own affair; it must not show fitness the held-out ones.
+returns a mapping such as ``{"harmless": 0.93, "harmless_stderr": 0.01, "n": 400}``, with the
+results of single items if it has them (:mod:`.command`). Which items belong to a split is its own
+affair; it must not show fitness the held-out ones.
 """
 
 from __future__ import annotations

@@ -125,6 +125,32 @@ def compare(
     return paired_difference(one, two, weights=kept, method=chosen, confidence=confidence)
 
 
+def unpaired(
+    splits: Sequence[Scores], objectives: Sequence[str], weights: Mapping[str, float]
+) -> list[str]:
+    """Domains that objectives rest on and in which two models cannot be compared item by item.
+
+    Args:
+        splits: What one of them scored on each split; the other was asked the same.
+        objectives: As in ``search.objectives``.
+        weights: Domain to its weight.
+    """
+    alone: set[str] = set()
+    for scores in splits:
+        known = {domain for domain, items in scores.items.items() if len(items.values) > 1}
+        for objective in objectives:
+            if objective == fit.TOKENS:
+                needed = [domain for domain, items in scores.items.items() if items.tokens]
+            elif objective == fit.WORST:
+                needed = list(scores.domains)
+            elif objective in fit.NO_DOMAINS:
+                needed = [domain for domain in scores.domains if weights[domain] > 0]
+            else:
+                needed = [objective]
+            alone |= set(needed) - known
+    return [domain for domain in weights if domain in alone]
+
+
 def _values(items: TaskItems) -> Sequence[float]:
     return items.values
 
@@ -240,7 +266,8 @@ def _exact_p(differences: Sequence[Array], shares: Sequence[float]) -> float:
         error += 0.5
     places = np.arange(len(chances)) - len(chances) // 2
     extreme = np.abs(places) >= abs(observed) / step - error
-    return min(1.0, float(chances[extreme].sum()))
+    # The convolution leaves an error of either sign where a chance is next to nothing.
+    return min(1.0, max(0.0, float(chances[extreme].sum())))
 
 
 # -- bootstrap -----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -49,6 +49,9 @@ class Told:
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+E = TypeVar("E", bound=_Entry)
 
 
 class _Items(_Entry):
@@ -95,8 +98,8 @@ def read_scores(
         made = plan()
         if isinstance(data.get("evomerge"), Mapping):
             return Told(_from_evomerge(data["evomerge"], spec, key, measured_key(made)))
-        warnings = (_ALL_ITEMS,) if made.holdout > 0 else ()
-        return Told(Scores({t.domain: _score(t, data) for t in made.tasks}, key), warnings)
+        domains = {task.domain: _score(task, data) for task in made.tasks}
+        return Told(Scores(domains, key), (_ALL_ITEMS,))
     return Told(_from_domains(data, spec, key))
 
 
@@ -110,7 +113,7 @@ def _from_domains(data: Mapping[str, object], spec: EvaluationSpec, key: str) ->
     missing = [domain for domain in spec.tasks if domain not in data]
     if missing:
         raise UsageError(f"no score for {', '.join(missing)}", hint=_FAILED)
-    read = {domain: _domain(domain, data[domain]) for domain in spec.tasks}
+    read = {domain: _validated(_Domain, domain, data[domain]) for domain in spec.tasks}
     for domain, entry in read.items():
         _check_share(domain, entry, spec.tasks[domain])
     scores = {
@@ -122,17 +125,35 @@ def _from_domains(data: Mapping[str, object], spec: EvaluationSpec, key: str) ->
         )
         for domain, entry in read.items()
     }
-    items = {
-        domain: TaskItems(entry.items.set, tuple(entry.items.values), tuple(entry.items.tokens))
-        for domain, entry in read.items()
-        if entry.items is not None
-    }
+    items = {d: _results(d, entry.items) for d, entry in read.items() if entry.items is not None}
     return Scores(scores, key, items)
 
 
-def _domain(name: str, data: object) -> _Domain:
+def read_items(name: str, data: object) -> TaskItems:
+    """Results of single items: ``{"set": ..., "values": [...], "tokens": [...]}``.
+
+    Args:
+        name: Whose they are, for messages.
+        data: As JSON has them; tokens may be left out.
+
+    Raises:
+        UsageError: They are something else.
+    """
+    return _results(name, _validated(_Items, f"{name}.items", data))
+
+
+def _results(name: str, items: _Items) -> TaskItems:
+    if items.tokens and len(items.tokens) != len(items.values):
+        raise UsageError(
+            f"{name}.items: expected as many tokens as values, got {len(items.tokens)} and "
+            f"{len(items.values)}"
+        )
+    return TaskItems(items.set, tuple(items.values), tuple(items.tokens))
+
+
+def _validated(kind: type[E], name: str, data: object) -> E:
     try:
-        entry = _Domain.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in (name, *first["loc"]))
@@ -140,13 +161,6 @@ def _domain(name: str, data: object) -> _Domain:
         raise UsageError(
             f"{where}: {first['msg']}, got {first['input']!r:.60}", hint=hint
         ) from None
-    items = entry.items
-    if items is not None and items.tokens and len(items.tokens) != len(items.values):
-        raise UsageError(
-            f"{name}.items: expected as many tokens as values, got {len(items.tokens)} and "
-            f"{len(items.values)}"
-        )
-    return entry
 
 
 def _check_share(domain: str, entry: _Domain, task: TaskSpec | TaskPlan) -> None:
@@ -259,6 +273,6 @@ def _part(task: TaskPlan, name: str, data: Mapping[str, Any]) -> tuple[float, fl
         "stderr": None if stderr == "N/A" else stderr,
         "n": counts.get("effective", found.get("sample_len")),
     }
-    read = _domain(task.domain, entry)
+    read = _validated(_Domain, task.domain, entry)
     _check_share(task.domain, read, task)
     return read.value, read.stderr, read.n or 0

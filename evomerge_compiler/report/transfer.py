@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evomerge_compiler import fitness as fit
+from evomerge_compiler.baselines import name_of
 from evomerge_compiler.candidate import CandidateId, Scores
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.evaluation.items import AskedItem, AskedItems
@@ -17,10 +18,9 @@ from evomerge_compiler.evaluation.transfer import (
     transfer_row,
     transfers,
 )
+from evomerge_compiler.recipe import UNIFORM
 from evomerge_compiler.report.asked import look_up
 from evomerge_compiler.run_folder import RunFolder
-
-UNIFORM = "uniform"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def candidate_scores(run: RunFolder, id: CandidateId, split: Side) -> Scores | N
     """What a candidate scored; None where it did not."""
     if split == "search":
         return run.candidate(id).scores
-    return run.baseline(str(id).replace("/", "-"), split)
+    return run.baseline(name_of(id), split)
 
 
 # -- items ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 from evomerge_compiler.conclusion import GAIN, LOSS, NO_DIFFERENCE, NOTHING, TRADE_OFF
 from evomerge_compiler.fitness import TOKENS
+from evomerge_compiler.recipe import CONTROL, UNIFORM, WINNER
 
 Final = Mapping[str, Any]
 _COLUMNS = {"full_search": "all search", "held_out": "held out"}
@@ -78,9 +79,9 @@ def _columns(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _title(name: str, final: Final) -> str:
-    if name == "winner":
+    if name == WINNER:
         return f"winner {final['winner']}"
-    if name == "control":
+    if name == CONTROL:
         return f"best of {final['control']['candidates']} random candidates"
     return f"{name} (best parent)" if name == final["best_parent"] else name
 
@@ -142,7 +143,7 @@ def _findings(final: Final) -> Iterator[str]:
             for one in finalists
         )
         yield f"Finalists, on {' / '.join(_SPLITS[split] for split in splits)} items: {rows}."
-    for other, name in (("uniform", "the uniform merge"), ("control", "random candidates")):
+    for other, name in ((UNIFORM, "the uniform merge"), (CONTROL, "random candidates")):
         if other in final.get("winner_against", {}):
             against = final["winner_against"][other]
             yield f"The winner {_against(f'{name}', against)} {_evidence(against, final)}."
@@ -243,7 +244,9 @@ def _verdict(final: Final) -> str:
             why = "no candidate keeps to the constraints"
         return f"Verdict: there is no winner, {why}."
     if claim == NOTHING:
-        return "Verdict: there is nothing to compare the winner with, item by item."
+        domains = ", ".join(final["verdict"].get("unpaired", ()))
+        why = f": {domains} gave no two results of single items" if domains else ""
+        return f"Verdict: there is nothing to compare the winner with, item by item{why}."
     if len(final["objectives"]) > 1:
         return f"Verdict: {_SEVERAL[claim]}. Against {_several(final)}."
     name = _decisive(final)
@@ -254,7 +257,7 @@ def _verdict(final: Final) -> str:
         every = "every parent, " if len(_parents(final)) > 1 else ""
         lead = f"{against['held_out']['difference']:.3f}"
         gain = f"Verdict: a real gain. The winner beats {every}{who} by {lead} {evidence}."
-        average = final["winner_against"].get("uniform")
+        average = final["winner_against"].get(UNIFORM)
         if average is None or average["better"]:
             return gain
         return f"{gain} It does not beat the uniform merge, which needs no search."
@@ -285,8 +288,7 @@ def _several(final: Final) -> str:
 
 
 def _parents(final: Final) -> list[str]:
-    rest = ("base", "uniform", "control")
-    return [name for name in final["winner_against"] if name not in rest]
+    return [name for name in final["parents"] if name in final["winner_against"]]
 
 
 def _decisive(final: Final) -> str:

@@ -23,13 +23,13 @@ from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.evaluation.items import AskedItem, AskedItems
 from evomerge_compiler.evaluation.statistics import paired_difference
+from evomerge_compiler.recipe import UNIFORM
 from evomerge_compiler.report.asked import look_up
 from evomerge_compiler.report.difference import changes_between, genes_of, merge_of
 from evomerge_compiler.run_folder import RunFolder, StoredCandidate
 
 ABSENT = "-"
 CONFIDENCE = 0.95
-UNIFORM = "uniform"
 
 
 @dataclass(frozen=True)

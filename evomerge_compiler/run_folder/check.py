@@ -12,6 +12,7 @@ from typing import Literal
 
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.errors import ErrorList, EvomergeError, RunDamaged
+from evomerge_compiler.recipe import CONTROL
 from evomerge_compiler.run_folder.candidates import CANDIDATE_FILES
 from evomerge_compiler.run_folder.folder import GENERATION_NAME, GENERATIONS, SLOT_NAME, RunFolder
 from evomerge_compiler.run_folder.setup import GITATTRIBUTES, GITIGNORE, LOCK_FILE
@@ -29,7 +30,6 @@ _ROOT_FILES = (
     "report.html",
 )
 # A run inside the run: random candidates at equal cost.
-CONTROL = "control"
 _ROOT_FOLDERS = (".evomerge", "baselines", CONTROL, GENERATIONS, "models")
 _GENERATION_FILES = ("search.yaml", "population.tsv", "SEALED")
 # What programs other than evomerge leave behind, and what git does not track.

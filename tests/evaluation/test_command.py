@@ -44,6 +44,23 @@ def test_a_command_scores_a_model(tmp_path: Path) -> None:
     assert to_lm_eval(evaluation, model="m")["evomerge"]["domains"]["own"]["n"] == 12
 
 
+def test_a_command_may_give_the_results_of_items(tmp_path: Path) -> None:
+    body = (
+        "items = {'set': 'all ' + sys.argv[2], 'values': [1.0, 0.5] * 2000}\n"
+        "items['tokens'] = [7] * 4000\n"
+        "print(json.dumps({'quality': 0.75, 'items': items}))"
+    )
+    scores = Session(command(tmp_path, body)).score(tmp_path)
+    items = scores.items["own"]
+    assert (items.item_set, items.values[:2]) == ("all search", (1.0, 0.5))
+    assert items.tokens == (7,) * 4000
+    assert scores.domains["own"].n == 4000
+    for wrong, message in (("{'set': 'a', 'values': []}", "values"), ("[1]", "items")):
+        body = f"print(json.dumps({{'quality': 1, 'items': {wrong}}}))"
+        with pytest.raises(WorkFailed, match=message):
+            Session(command(tmp_path, body)).score(tmp_path)
+
+
 def test_a_command_knows_no_limit(tmp_path: Path) -> None:
     """All search items are what it was asked all along."""
     body = "print(json.dumps({'quality': float(sys.argv[2] == 'search')}))"

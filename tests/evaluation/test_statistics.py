@@ -120,6 +120,15 @@ def test_in_one_domain_mcnemars_test_is_the_binomial_one(gained: int, lost: int)
     assert found.difference == pytest.approx((gained - lost) / (gained + lost + 20))
 
 
+def test_a_p_value_next_to_nothing_is_not_below_nothing() -> None:
+    """A race asks how far out it lies; of less than 0 there is no such place."""
+    for seed in range(20):
+        draws = np.random.default_rng(seed)
+        best = {d: (draws.random(20) < 0.9).astype(float).tolist() for d in "abcd"}
+        found = paired_difference({d: [0.0] * 20 for d in best}, best, method="mcnemar")
+        assert 0.0 <= found.p_value < 1e-6
+
+
 def test_over_domains_mcnemars_test_counts_every_way_to_flip() -> None:
     sides = {"a": discordant(4, 1), "b": discordant(2, 0, 7), "c": discordant(1, 3, 2)}
     weights = {"a": 0.5, "b": 0.2, "c": 0.3}
