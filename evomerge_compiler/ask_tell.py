@@ -159,7 +159,7 @@ def tell(run: str | Path, id: CandidateId, data: object) -> Answer:
         scores, fitness = rounded_scores(told.scores, evolution.fitness(told.scores))
         if stored.done:
             _must_equal(folder, stored, same=_equal(stored.scores, scores))
-            return Answer(id, stored.fitness, False, False, (), told.warnings)
+            return _known(evolution, id, stored.fitness, told.warnings)
         folder.commit_outcome(id, scores, fitness)
         state = _settle(evolution, id.generation)
     return _answer(id, fitness, state, told.warnings)
@@ -190,7 +190,7 @@ def tell_failure(run: str | Path, id: CandidateId, reason: str, message: str) ->
         stored = _stored(folder, id)
         if stored.done:
             _must_equal(folder, stored, same=stored.failure == failure)
-            return Answer(id, None, False, False, ())
+            return _known(evolution, id, None, ())
         _plan(evolution, stored)
         folder.commit_outcome(id, failure)
         state = _settle(evolution, id.generation)
@@ -302,10 +302,28 @@ def _state(left: _Left) -> State:
 
 
 def _answer(
-    id: CandidateId, fitness: Fitness | None, state: State, warnings: tuple[str, ...]
+    id: CandidateId,
+    fitness: Fitness | None,
+    state: State,
+    warnings: tuple[str, ...],
+    *,
+    changed: bool = True,
 ) -> Answer:
     left = tuple(candidate.id for candidate in state.open)
-    return Answer(id, fitness, True, not left, left, warnings)
+    return Answer(id, fitness, changed, not left, left, warnings)
+
+
+def _known(
+    evolution: Evolution, id: CandidateId, fitness: Fitness | None, warnings: tuple[str, ...]
+) -> Answer:
+    """The answer where the same was told before.
+
+    An earlier call may have ended between the last outcome and the seal.
+    """
+    if evolution.folder.open_generation() != id.generation:
+        return Answer(id, fitness, False, False, (), warnings)
+    state = _settle(evolution, id.generation)
+    return _answer(id, fitness, state, warnings, changed=False)
 
 
 def _is_free(candidate: StoredCandidate) -> bool:

@@ -54,8 +54,8 @@ class RaceRange:
 
     @property
     def audit_items(self) -> int:
-        """Items that the check of the estimates adds at the end, at most."""
-        return self.audited * (self.items - self.first_look)
+        """Items that the check of the estimates adds at the end: each is asked all of them."""
+        return self.audited * self.items
 
 
 def race_range(

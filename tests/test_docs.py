@@ -96,7 +96,7 @@ def test_the_crossovers_of_models_of_the_page_are_read_as_they_are_printed() -> 
     path = ROOT / "recipes" / "quickstart.yaml"
     data = dict(yamlio.read_file(path).data)
     strategy = build(recipes.from_data({**data, **search}, path.parent))
-    assert isinstance(strategy, ModelCrossover) and strategy.n_children == 2
+    assert isinstance(strategy, ModelCrossover) and strategy.n_children == 3
     found, problems = crossing.parse(candidate)
     assert problems == [] and found is not None
     assert found.document() == {key: candidate[key] for key in crossing.KEYS}

@@ -45,10 +45,10 @@ def test_what_a_race_asks_lies_between_the_bounds(
     assert (racing["candidates"], racing["asked_everything"]) == (32, 8)
     assert racing["items_at_most"] == 40 * 128
     assert racing["items_at_least"] == 8 * 128 + 32 * 80
-    assert racing["audit_items"] == 3 * 48
     evolve(run, GENS, overrides=RACING, landscape=LANDSCAPE)
     final = RunFolder.open(run).final()
     assert final is not None and final["racing"]["dropped"]
+    assert racing["audit_items"] == 3 * 128 >= final["racing"]["audit_items"] > 0
     assert racing["items_at_least"] <= final["racing"]["items"] < racing["items_at_most"]
     assert final["racing"]["of"] <= racing["items_at_most"]
     ahead = planned(capsys, run, run, gens=GENS + 1)["racing"]

@@ -27,6 +27,7 @@ from pydantic import Field
 
 from evomerge_compiler.candidate import Outcome, Proposal
 from evomerge_compiler.crossing import LINEAR, Crossing, crossing
+from evomerge_compiler.errors import UsageError
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import Number
 from evomerge_compiler.strategies.base import Parameters, Search, ranked, strategy
@@ -72,6 +73,13 @@ class EliteRecovery(Search):
         parameters: EliteRecoveryParameters,
     ) -> None:
         super().__init__(space, population, seed, parameters)
+        mutants = min(parameters.n_elite, population) * parameters.n_mutants
+        if parameters.recover == "model" and population < mutants + 1:
+            raise UsageError(
+                f"recover: model never has its turn: the {mutants} mutants of n_elite times "
+                f"n_mutants fill a population of {population}",
+                hint=f"a population of at least {mutants + 1}, or fewer mutants",
+            )
         self.last: list[Outcome] = []
         self.known: set[Genome] = set()
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from evomerge_compiler.candidate import Outcome, Proposal
+from evomerge_compiler.errors import UsageError
 from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import Number
 from evomerge_compiler.strategies.base import Parameters, Search, feasible_of, scored_of, strategy
@@ -65,6 +66,11 @@ class MapElites(Search):
         self, space: GenomeSpace, population: int, seed: int, parameters: MapElitesParameters
     ) -> None:
         super().__init__(space, population, seed, parameters)
+        if parameters.low > parameters.high:
+            raise UsageError(
+                f"low {parameters.low:g} is above high {parameters.high:g}: the worst would be "
+                "the likeliest parents"
+            )
         # Domain to its archive; the same candidate is usually in several.
         self.archives: dict[str, list[Outcome]] = {}
 

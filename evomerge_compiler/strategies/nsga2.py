@@ -50,7 +50,8 @@ class Nsga2Parameters(Parameters):
         None,
         gt=0,
         le=1,
-        description="chance of each value to change; 1 / their number if left out",
+        description="chance of each number to change, 1 / their number if left out; a choice is "
+        "drawn again with at most 0.5, which is also its chance if left out",
     )
     mutation_eta: Number = Field(20.0, ge=1, le=100, description="larger: smaller mutations")
 

@@ -64,6 +64,8 @@ class Tournament(Search):
         super().__init__(space, population, seed, parameters)
         # The last generation that had a scored candidate, from best to worst.
         self.parents: list[Outcome] = []
+        # Genomes of the last generation: those that failed are not asked again either.
+        self.last: set[Genome] = set()
 
     def propose(self, generation: int) -> list[Proposal]:
         """The elites, then children."""
@@ -74,7 +76,7 @@ class Tournament(Search):
             propose(elite.genome, "elite", "tournament.elite", (elite.id,))
             for elite in self.parents[:n_elite]
         ]
-        known = {outcome.genome for outcome in self.parents}
+        known = {outcome.genome for outcome in self.parents} | self.last
         for slot in range(len(proposals), self.population):
             child = self._child(known, rng(self.seed, generation, slot))
             known.add(child.genome)
@@ -84,6 +86,7 @@ class Tournament(Search):
     def learn(self, generation: int, outcomes: Sequence[Outcome]) -> None:
         """The scored candidates are the next parents; where all failed, the last ones stay."""
         self.parents = ranked(scored_of(outcomes)) or self.parents
+        self.last = {outcome.genome for outcome in outcomes}
 
     def state(self) -> Mapping[str, object]:
         """The parents by rank."""

@@ -44,6 +44,12 @@ def test_every_strategy_is_built_from_a_recipe(name: str) -> None:
         (["model_crossover={share: 0.99}"], "a share of 0.99 is 8 of 8 candidates", "at least"),
         (["model_crossover={stages: 3}"], "unknown key 'stages'", "max_stages"),
         (["parameters={recover: models}"], "recover: input", None),
+        (
+            ["population=6", "parameters={recover: model}"],
+            "recover: model never has its turn",
+            "a population of at least 7",
+        ),
+        (["strategy=map_elites", "parameters={low: 0.9}"], "low 0.9 is above high 0.8", None),
         (["constraints=[{domain: maths, at_least: 0.4}]"], "unknown domain 'maths'", "math"),
         (["constraints=[{domain: math, at_least: best}]"], "expected a number, base", None),
         (["constraints=[{domain: math, at_leats: 1, at_least: 0}]"], "unknown key", "at_least"),

@@ -6,9 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from strategy_kits import World, make, mixed_space, real_space, scored
+from strategy_kits import FAILED, World, make, mixed_space, real_space, scored, space_of
 
-from evomerge_compiler.candidate import CandidateId
+from evomerge_compiler.candidate import CandidateId, Outcome
+from evomerge_compiler.genome import Gene
 from evomerge_compiler.strategies.operators import CROSSOVERS, cross
 from evomerge_compiler.strategies.tournament import Tournament
 
@@ -66,6 +67,17 @@ def test_when_all_fail_the_last_parents_stay() -> None:
     strategy = make("tournament", space)
     World(space, all_fail=frozenset({1, 2})).run(strategy, 3)
     assert {parent.id.generation for parent in strategy.parents} == {0}
+
+
+def test_what_failed_in_the_last_generation_is_not_asked_again() -> None:
+    space = space_of(Gene("few", "int", 0, 12))
+    for seed in range(20):
+        strategy = make("tournament", space, 3, seed, elitism=0, sigma=1.0)
+        asked = [proposal.genome for proposal in strategy.ask(0)]
+        told: list[Outcome] = [scored(CandidateId(0, 0), asked[0], 1.0)]
+        told += [Outcome(CandidateId(0, i), asked[i], None, FAILED) for i in (1, 2)]
+        strategy.tell(0, told)
+        assert not {proposal.genome for proposal in strategy.ask(1)} & set(asked)
 
 
 @pytest.mark.parametrize("kind", CROSSOVERS)
