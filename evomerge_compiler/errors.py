@@ -7,6 +7,7 @@ not an :class:`EvomergeError` is a bug in evomerge and exits with :data:`EXIT_BU
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -114,6 +115,17 @@ class MissingPrerequisite(EvomergeError):
     """A dependency, GPU, disk space, network, model or sandbox is missing."""
 
     exit_code = EXIT_MISSING_PREREQUISITE
+
+
+FULL_DISK_HINT = "free some space (evomerge gc RUN), or put the run folder on a larger disk"
+
+
+def full_disk(error: BaseException) -> MissingPrerequisite | None:
+    """The error that stops everything, where a disk is full or a quota used up; else None."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # With its path: it may be another disk than that of the run folder.
+        return MissingPrerequisite(f"nothing more can be written: {error}", hint=FULL_DISK_HINT)
+    return None
 
 
 class RunLocked(EvomergeError):

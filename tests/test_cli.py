@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -430,6 +431,18 @@ def test_the_wheel_holds_all_that_ships(tmp_path: Path) -> None:
     assert "three_stage" in found["templates"]
     assert "evomerge_tiny_math" in found["evaluators"]
     assert str(site) in found["models"]["zoo:base"]
+
+
+def test_a_full_disk_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.yaml")
+
+    monkeypatch.setattr("evomerge_compiler.cli.evomerge.main", full)
+    assert cli.run(["schema"]) == 3
+    told = capsys.readouterr().err
+    assert "No space left on device: 'out.yaml'" in told and "evomerge gc RUN" in told
 
 
 def test_debug_shows_where_an_error_came_from_and_keeps_its_exit_code(

@@ -169,6 +169,10 @@ def run(argv: list[str] | None = None) -> int:
     except Exception as error:
         if given.get("debug"):
             traceback.print_exc()
+        full = errors.full_disk(error)
+        if full is not None:
+            click.echo(full.render(), err=True)
+            return full.exit_code
         click.echo(f"bug: {type(error).__name__}: {error}", err=True)
         if not given.get("debug"):
             again = "run again as `evomerge --debug ...` and report what it prints"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evomerge_compiler.errors import MissingPrerequisite, WorkFailed
+from evomerge_compiler.errors import MissingPrerequisite, WorkFailed, full_disk
 from evomerge_compiler.evaluation import metered
 from evomerge_compiler.evaluation.failures import failures_of_work, non_finite
 from evomerge_compiler.evaluation.model_weights import FolderWeights, Weights
@@ -83,6 +83,8 @@ class ResidentModel:
                 self._load_fresh(weights, tokenizer_key)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             self.drop()
+            if full_disk(error) is not None:  # code of models is copied to the hub's cache
+                raise
             raise _invalid(f"the model does not load: {error}", folder) from error
         except BaseException:
             self.drop()  # it may hold a mixture of two models

@@ -29,6 +29,7 @@ from evomerge_compiler.errors import (
     MissingPrerequisite,
     RecipeError,
     did_you_mean,
+    full_disk,
 )
 from evomerge_compiler.evaluation.generation import ANSWER_TOKENS, answer_tokens
 from evomerge_compiler.evaluation.metered import quiet_lm_eval
@@ -115,7 +116,7 @@ class TaskLoader:
         except EvomergeError:
             raise
         except OSError as error:
-            raise MissingPrerequisite(
+            raise full_disk(error) or MissingPrerequisite(
                 f"the data of task {wanted.task!r} cannot be read: {error}",
                 hint="stock tasks are downloaded once: allow the network for the first run",
             ) from error

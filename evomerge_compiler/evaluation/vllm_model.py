@@ -22,13 +22,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge_compiler.errors import MissingPrerequisite, WorkFailed
+from evomerge_compiler.errors import MissingPrerequisite, WorkFailed, full_disk
 from evomerge_compiler.evaluation.failures import failures_of_work, non_finite
 from evomerge_compiler.evaluation.metered import Finish, Usage, quiet_lm_eval, usage_key
 from evomerge_compiler.evaluation.model_weights import Weights
 from evomerge_compiler.evaluation.resident import shell_hashes
 from evomerge_compiler.evaluation.spec import EvaluationPlan
-from evomerge_compiler.merging.failures import full_disk
 from evomerge_compiler.merging.weights import read_tensors
 
 # Of a GPU's memory, for all engines on it. The rest is for the contexts of other processes, such

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from evomerge_compiler.candidate import Failure
-from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, WorkFailed
+from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, WorkFailed, full_disk
 from evomerge_compiler.executors.base import Job, JobResult
-from evomerge_compiler.merging.failures import full_disk, scrub
+from evomerge_compiler.merging.failures import scrub
 from evomerge_compiler.process_pool import RemoteTraceback, WorkerPool
 from evomerge_compiler.processes import verdict
 

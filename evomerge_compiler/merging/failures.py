@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import re
 
-from evomerge_compiler.errors import EvomergeError, MissingPrerequisite, WorkFailed
+from evomerge_compiler.errors import FULL_DISK_HINT, EvomergeError, MissingPrerequisite, WorkFailed
 from evomerge_compiler.processes import CommandResult, has_lost_gpu
 
-_FULL_DISK_HINT = "free some space (evomerge gc RUN), or put the run folder on a larger disk"
 _MACHINE_WORDS = {
-    "no space left on device": _FULL_DISK_HINT,
-    "disk quota exceeded": _FULL_DISK_HINT,
+    "no space left on device": FULL_DISK_HINT,
+    "disk quota exceeded": FULL_DISK_HINT,
     "torch not compiled with cuda": "install a CUDA build of torch, or leave --cuda out",
     "no cuda gpus are available": "leave --cuda out, or make the GPU visible",
     "no nvidia driver": "install the NVIDIA driver, or leave --cuda out",
@@ -47,14 +45,6 @@ def process_failure(result: CommandResult, what: str) -> EvomergeError:
         # An exception of its own would be raised again: no reason for a second try.
         reason = "invalid"
     return WorkFailed(f"{what}: {said}", reason=reason, step="merge")
-
-
-def full_disk(error: BaseException) -> MissingPrerequisite | None:
-    """The error that stops every job, where a disk is full or a quota used up; else None."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        # With its path: it may be another disk than that of the run folder.
-        return MissingPrerequisite(f"nothing more can be written: {error}", hint=_FULL_DISK_HINT)
-    return None
 
 
 def last_line(text: str) -> str:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from evomerge_compiler import recipe as recipes
 from evomerge_compiler.compiler.model_headers import SourceModel, identity, locate, source_model
-from evomerge_compiler.errors import MissingPrerequisite, UsageError, WorkFailed
-from evomerge_compiler.merging.failures import full_disk, process_failure
+from evomerge_compiler.errors import MissingPrerequisite, UsageError, WorkFailed, full_disk
+from evomerge_compiler.merging.failures import process_failure
 from evomerge_compiler.merging.stage_cache import StageCache
 from evomerge_compiler.merging.weights import check_finite, weight_files
 from evomerge_compiler.processes import run_command, worker_environment
