@@ -142,9 +142,9 @@ def unpaired(
             if objective == fit.TOKENS:
                 needed = [domain for domain, items in scores.items.items() if items.tokens]
             elif objective == fit.WORST:
-                needed = list(scores.domains)
+                needed = list(weights)
             elif objective in fit.NO_DOMAINS:
-                needed = [domain for domain in scores.domains if weights[domain] > 0]
+                needed = [domain for domain, weight in weights.items() if weight > 0]
             else:
                 needed = [objective]
             alone |= set(needed) - known

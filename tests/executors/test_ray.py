@@ -52,7 +52,7 @@ genome: {weight: {choice: [0.05, 1], per: model}}
 evaluation:
   tasks: {sums: {task: toy_sums, metric: exact_match}}
   include_path: [tasks]
-  holdout: 0
+  holdout: 0.01
 search: {strategy: sobol, population: 4, generations: 1}
 """
 TASK = """\
