@@ -116,10 +116,9 @@ class Evolution:
         self._tell_observers(GenerationStarted(number, len(stored), done, begins))
         self.score(stored)
         stored = self.folder.candidates(number)
-        outcomes = [candidate.outcome for candidate in stored]
         rows = population(stored, constrained=bool(self.search.constraints))
         self.folder.seal(number, rows)
-        self._add(number, outcomes, replayed=False)
+        self._add(number, self.folder.outcomes(number), replayed=False)
 
     def _begin(self, number: int) -> None:
         state = self.strategy.state()
@@ -133,7 +132,7 @@ class Evolution:
         return arrange(proposals)
 
     def _replay(self, number: int) -> None:
-        stored = self.folder.candidates(number)
+        stored = self.folder.past(number)
         self._check_asked(number, self._ask(number), stored)
         self._add(number, [candidate.outcome for candidate in stored], replayed=True)
 

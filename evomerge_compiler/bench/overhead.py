@@ -50,7 +50,7 @@ class Round:
 
 def run(setting: Setting) -> Iterator[Figure]:
     """Scores candidates and generates their answers again, in turns, in one worker."""
-    work = prepare(setting, "overhead", setting.size(9, 2))
+    work = prepare(setting, "overhead", setting.size(33, 2))
     with WorkerPool(1, environment=worker_environment(offline=True)) as pool:
         args = (work.plans, work.sources, work.evaluation, work.folder, work.options)
         rounds = pool.submit(measure, *args).result()

@@ -176,7 +176,7 @@ def _sealed(run: RunFolder, number: int) -> Iterator[Finding]:
     for name, what in differences:
         yield Finding(f"{here}/{name}", "damage", f"{what} after sealing", branch)
     if not differences:
-        yield from _attempt(run, here, lambda: run.outcomes(number))
+        yield from _attempt(run, here, lambda: run.candidates(number))
         yield from _attempt(run, here, lambda: run.search_state(number))
 
 

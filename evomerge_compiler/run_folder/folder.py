@@ -39,6 +39,7 @@ from evomerge_compiler.run_folder.candidates import (
     StoredCandidate,
     folder_of,
 )
+from evomerge_compiler.run_folder.kept import KeptGenerations
 from evomerge_compiler.run_folder.results import RunResults, plain_rounded
 from evomerge_compiler.run_folder.setup import (
     LOCK_FILE,
@@ -72,6 +73,7 @@ class RunFolder(RunResults):
         self.lock = lock
         self._given_recipe = recipe
         self._files = CandidateFiles(self._store, lambda: self.recipe.space)
+        self._kept = KeptGenerations(root, lambda: self.recipe.space)
 
     # -- opening ----------------------------------------------------------------------------
 
@@ -416,9 +418,21 @@ class RunFolder(RunResults):
         Raises:
             RunDamaged: A file was changed after sealing.
         """
+        return [stored.outcome for stored in self.past(generation)]
+
+    def past(self, generation: int) -> list[StoredCandidate]:
+        """The candidates of a sealed generation, in the order of slots, without their merges.
+
+        Raises:
+            RunDamaged: A file was changed after sealing.
+        """
         if not self._is_sealed(generation):
             raise ValueError(f"generation {generation} is not sealed")
-        return [stored.outcome for stored in self.candidates(generation)]
+        return self._kept.read(
+            self._store.path(_generation(generation)),
+            lambda: self.verify(generation),
+            lambda: self.candidates(generation),
+        )
 
 
 def _generation(number: int) -> str:
