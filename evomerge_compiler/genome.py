@@ -202,7 +202,9 @@ class GenomeSpace:
         Args:
             values: Values of at least all genes that some ``when`` names; fixed ones excepted.
         """
-        known = {**self.fixed_genes, **self.by_name}
+        known = self._known
+        if not self._conditional:
+            return set(known)
         cache: dict[str, bool] = {}
 
         def holds(name: str) -> bool:
@@ -223,6 +225,14 @@ class GenomeSpace:
 
         return {name for name in known if holds(name)}
 
+    @cached_property
+    def _known(self) -> dict[str, Gene]:
+        return {**self.fixed_genes, **self.by_name}
+
+    @cached_property
+    def _conditional(self) -> bool:
+        return any(gene.when for gene in self._known.values())
+
     def _value(self, values: Mapping[str, object], name: str) -> object:
         if name in self.fixed:
             return self.fixed[name]
@@ -232,15 +242,20 @@ class GenomeSpace:
 
     def initial(self) -> Genome:
         """The genome of all initial values."""
-        return self.from_flat([initial_value(c) for c in self.coordinates])
+        return self._initial
+
+    @cached_property
+    def _initial(self) -> Genome:
+        return self.from_flat(self._initial_values)
+
+    @cached_property
+    def _initial_values(self) -> tuple[Scalar, ...]:
+        return tuple(initial_value(c) for c in self.coordinates)
 
     def complete(self, genome: Genome) -> tuple[Scalar, ...]:
         """The genome as one scalar a coordinate, inactive ones at their initial values."""
-        flat = self.flatten(genome)
-        return tuple(
-            initial_value(c) if v is None else v
-            for c, v in zip(self.coordinates, flat, strict=True)
-        )
+        both = zip(self._initial_values, self.flatten(genome), strict=True)
+        return tuple(first if value is None else value for first, value in both)
 
     def flatten(self, genome: Genome) -> tuple[Scalar, ...]:
         """The genome as one scalar a coordinate, None where inactive; ``(n_coordinates,)``."""
@@ -418,14 +433,14 @@ def initial_value(coordinate: Coordinate) -> Scalar:
 
 
 def _dig(values: Mapping[str, object], path: Path) -> Scalar:
-    part: object = values
-    for step in path:
-        if isinstance(part, Mapping):
+    part: object = values.get(str(path[0]))
+    for step in path[1:]:
+        if part is None:
+            return None
+        if isinstance(part, (dict, Mapping)):  # the first is the usual one, and quick
             part = part.get(str(step))
         elif isinstance(part, (list, tuple)) and isinstance(step, int):
             part = part[step]
-        if part is None:
-            return None
     return part  # type: ignore[return-value]
 
 
