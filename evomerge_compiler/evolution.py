@@ -8,7 +8,9 @@ which they arrived, nor on how often the process was killed on the way.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -92,8 +94,9 @@ class Evolution:
         """
         sealed = self.folder.sealed_generations()
         self._tell_observers(Started(self.recipe, str(self.folder.root), generations, len(sealed)))
-        for number in sealed:
-            self._replay(number)
+        with _no_collection():
+            for number in sealed:
+                self._replay(number)
         if generations == 0:
             if not sealed and self.folder.open_generation() is None:
                 self._begin(0)
@@ -388,3 +391,17 @@ def _state(candidate: StoredCandidate) -> str:
 def best_id(ending: Ending) -> CandidateId | None:
     """The id of the best candidate, if there is one."""
     return ending.best.id if ending.best else None
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """While the past is read: all of it stays, so that looking for garbage in it takes a third
+    of the time and finds none.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
