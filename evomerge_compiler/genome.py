@@ -202,8 +202,8 @@ class GenomeSpace:
         Args:
             values: Values of at least all genes that some ``when`` names; fixed ones excepted.
         """
-        known = self._known
-        if not self._conditional:
+        known = {**self.fixed_genes, **self.by_name}
+        if not any(gene.when for gene in known.values()):
             return set(known)
         cache: dict[str, bool] = {}
 
@@ -225,14 +225,6 @@ class GenomeSpace:
 
         return {name for name in known if holds(name)}
 
-    @cached_property
-    def _known(self) -> dict[str, Gene]:
-        return {**self.fixed_genes, **self.by_name}
-
-    @cached_property
-    def _conditional(self) -> bool:
-        return any(gene.when for gene in self._known.values())
-
     def _value(self, values: Mapping[str, object], name: str) -> object:
         if name in self.fixed:
             return self.fixed[name]
@@ -242,10 +234,6 @@ class GenomeSpace:
 
     def initial(self) -> Genome:
         """The genome of all initial values."""
-        return self._initial
-
-    @cached_property
-    def _initial(self) -> Genome:
         return self.from_flat(self._initial_values)
 
     @cached_property
