@@ -17,6 +17,7 @@ at first, and mutate when it becomes an elite.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -169,7 +170,7 @@ def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
         parents: Scored outcomes from best to worst; ties of a choice go to the first.
     """
     rows = [space.flatten(parent.genome) for parent in parents]
-    start = space.complete(space.initial())
+    start: Sequence[Scalar] = ()
     fitness = [_worth(parent) for parent in parents]
     flat: list[Scalar] = []
     for index, coordinate in enumerate(space.coordinates):
@@ -178,6 +179,7 @@ def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
             (row[index], f) for row, f in zip(rows, fitness, strict=True) if row[index] is not None
         ]
         if not held:
+            start = start or space.complete(space.initial())
             flat.append(start[index])
         elif coordinate.gene.kind == "choice":
             flat.append(_majority([value for value, _ in held]))
@@ -188,7 +190,7 @@ def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
 
 def average(parents: Sequence[Outcome]) -> Crossing:
     """The average of the parents' models, weighted by fitness."""
-    weights = _shares([_worth(parent) for parent in parents])
+    weights = _shares(tuple(_worth(parent) for parent in parents))
     return crossing(LINEAR, [parent.id for parent in parents], weights.tolist())
 
 
@@ -207,10 +209,11 @@ def _majority(values: Sequence[Scalar]) -> Scalar:
 def _weighted_mean(held: Sequence[tuple[Scalar, float]]) -> float:
     """The mean weighted by fitness."""
     values = np.array([value for value, _ in held], dtype=float)
-    return float(np.dot(_shares([fitness for _, fitness in held]), values))
+    return float(np.dot(_shares(tuple(fitness for _, fitness in held)), values))
 
 
-def _shares(fitness: Sequence[float]) -> NDArray[np.float64]:
+@functools.lru_cache(maxsize=16)  # the same for nearly all numbers of a child
+def _shares(fitness: tuple[float, ...]) -> NDArray[np.float64]:
     """``(n,)`` shares of the whole fitness; equal ones where no fitness is above 0."""
     weights = np.maximum(np.array(fitness, dtype=float), 0.0)
     if weights.sum() <= 0:
