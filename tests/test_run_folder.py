@@ -563,9 +563,11 @@ def test_gc_frees_what_can_be_rebuilt_and_nothing_else(tmp_path: Path) -> None:
     (run.root / ".evomerge" / "cache").mkdir()
     (run.root / ".evomerge" / "cache" / "c").write_bytes(b"x" * 10)
     (run.root / ".evomerge" / "wandb.json").write_text("{}")
-    assert gc(run.root, dry_run=True) == 1010
+    kept = sum(p.stat().st_size for p in (run.root / ".evomerge" / "sealed").iterdir())
+    assert kept > 0
+    assert gc(run.root, dry_run=True) == 1010 + kept
     assert (run.root / "models" / "stages" / "w").exists()
-    assert gc(run.root) == 1010
+    assert gc(run.root) == 1010 + kept
     assert not (run.root / "models").exists()
     assert (outside / "weights").exists()
     assert {p.name for p in (run.root / ".evomerge").iterdir()} == {"lock", "wandb.json"}
