@@ -176,10 +176,18 @@ class GenomeSpace:
     models: tuple[str, ...]
     n_groups: int
 
-    @property
+    @cached_property
     def by_name(self) -> dict[str, Gene]:
         """The free genes by name."""
         return {gene.name: gene for gene in self.genes}
+
+    @cached_property
+    def _known(self) -> dict[str, Gene]:
+        return {**self.fixed_genes, **self.by_name}
+
+    @cached_property
+    def _always(self) -> frozenset[str]:
+        return frozenset(name for name, gene in self._known.items() if not gene.when)
 
     @cached_property
     def coordinates(self) -> tuple[Coordinate, ...]:
@@ -202,47 +210,38 @@ class GenomeSpace:
         Args:
             values: Values of at least all genes that some ``when`` names; fixed ones excepted.
         """
-        known = {**self.fixed_genes, **self.by_name}
-        if not any(gene.when for gene in known.values()):
-            return set(known)
-        cache: dict[str, bool] = {}
+        known = self._known
+        found = dict.fromkeys(self._always, True)
 
         def holds(name: str) -> bool:
-            if name not in cache:
-                cache[name] = False  # a cycle of conditions is never active
-                gene = known[name]
-                cache[name] = all(
-                    parent in known
-                    and holds(parent)
-                    and any(
-                        type(v) is type(self._value(values, parent))
-                        and v == self._value(values, parent)
-                        for v in allowed
-                    )
-                    for parent, allowed in gene.when.items()
+            if name not in found:
+                found[name] = False  # a cycle of conditions is never active
+                found[name] = all(
+                    parent in known and holds(parent) and has(parent, allowed)
+                    for parent, allowed in known[name].when.items()
                 )
-            return cache[name]
+            return found[name]
 
-        return {name for name in known if holds(name)}
+        def has(name: str, allowed: Sequence[Scalar]) -> bool:
+            value = self.fixed[name] if name in self.fixed else values.get(name)
+            return any(type(v) is type(value) and v == value for v in allowed)
 
-    def _value(self, values: Mapping[str, object], name: str) -> object:
-        if name in self.fixed:
-            return self.fixed[name]
-        return values.get(name)
+        return {name for name in known if name in self._always or holds(name)}
 
     # -- flat and nested --------------------------------------------------------------------
 
     def initial(self) -> Genome:
         """The genome of all initial values."""
-        return self.from_flat(self._initial_values)
+        return self.from_flat(self.initial_values)
 
     @cached_property
-    def _initial_values(self) -> tuple[Scalar, ...]:
+    def initial_values(self) -> tuple[Scalar, ...]:
+        """The first value of every coordinate, active or not; ``(n_coordinates,)``."""
         return tuple(initial_value(c) for c in self.coordinates)
 
     def complete(self, genome: Genome) -> tuple[Scalar, ...]:
         """The genome as one scalar a coordinate, inactive ones at their initial values."""
-        both = zip(self._initial_values, self.flatten(genome), strict=True)
+        both = zip(self.initial_values, self.flatten(genome), strict=True)
         return tuple(first if value is None else value for first, value in both)
 
     def flatten(self, genome: Genome) -> tuple[Scalar, ...]:
@@ -271,7 +270,7 @@ class GenomeSpace:
 
     def active_coordinates(self, genome: Genome) -> tuple[int, ...]:
         """Indices into :attr:`coordinates` of those that the genome has."""
-        return tuple(i for i, v in enumerate(self.flatten(genome)) if v is not None)
+        return tuple(i for i, c in enumerate(self.coordinates) if c.path[0] in genome.values)
 
     def values(self, genome: Genome) -> dict[str, object]:
         """All active genes, free and fixed, with values of their full shape.

@@ -126,7 +126,7 @@ def _possible(
     if name in below:
         return False
     genes = {**space.fixed_genes, **space.by_name}
-    still = {**space.nested(space.complete(space.initial())), **space.fixed}
+    still = {**space.nested(space.initial_values), **space.fixed}
     for parent, allowed in genes[name].when.items():
         if parent not in genes or not _possible(space, parent, moving, (*below, name)):
             return False

@@ -181,7 +181,7 @@ def fmin2(space: GenomeSpace, ledger: Ledger, seed: int) -> None:
     """
     import cma  # type: ignore[import-untyped, unused-ignore]
 
-    flat = space.complete(space.initial())
+    flat = space.initial_values
     start = [to_unit(c.gene, v) for c, v in zip(space.coordinates, flat, strict=True)]
     generations = itertools.count()
     # numpy's global generator, which the library would take, is shared by all threads.

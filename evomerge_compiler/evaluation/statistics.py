@@ -8,10 +8,10 @@ are strata, or another one.
 Sources: E. Miller, *Adding Error Bars to Evals* (arXiv 2411.00640), section 4.2 (paired
 differences) and its central-limit intervals; W. Cochran, *Sampling Techniques*, equation 5.7
 (variance of a stratified mean); B. Welch (1947) and F. Satterthwaite (1946) for the degrees of
-freedom of a sum of variances; Q. McNemar, Psychometrika 12 (1947), made exact by the binomial
-distribution; B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*, chapter 13
-(percentile interval) and section 16.4 (a test with the centred bootstrap); S. Holm, Scand. J.
-Statist. 6 (1979), for several comparisons at once.
+freedom of a sum of variances; B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*,
+chapter 13 (percentile interval) and section 16.4 (a test with the centred bootstrap); S. Holm,
+Scand. J. Statist. 6 (1979), for several comparisons at once. McNemar's test is in
+:mod:`~evomerge_compiler.evaluation.mcnemar`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ Method = Literal["clt", "bootstrap", "mcnemar"]
 CONFIDENCE = 0.95
 _REPLICATES = 10_000
 _REPLICATES_AT_ONCE = 250
-# Steps from 0 to the largest difference on which exact probabilities are added up.
-_STEPS = 20_000
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,9 @@ def paired_difference(
     }
     found = _student(differences, shares, confidence)
     if method == "mcnemar":
-        p_value = _exact_p([differences[d] for d in shares], list(shares.values()))
+        from evomerge_compiler.evaluation.mcnemar import exact_p
+
+        p_value = exact_p([differences[d] for d in shares], list(shares.values()))
         return replace(found, p_value=p_value, method=method)
     if found.stderr == 0.0:
         return found
@@ -222,52 +222,17 @@ def _student(
         # All items differ by the same amount: there is nothing to be uncertain about.
         p_value = 1.0 if difference == 0.0 else 0.0
         return PairedDifference(difference, 0.0, difference, difference, p_value, n, confidence)
-    from scipy import stats
+    # Student's distribution alone: the whole of scipy.stats takes most of a second to import.
+    from scipy import special
 
     freedom = stderr**4 / math.fsum(
         v**2 / (len(differences[d]) - 1) for d, v in variances.items() if v > 0
     )
-    reach = float(stats.t.ppf(_tails(confidence)[1], freedom)) * stderr
-    p_value = 2.0 * float(stats.t.sf(abs(difference) / stderr, freedom))
+    reach = float(special.stdtrit(freedom, _tails(confidence)[1])) * stderr
+    p_value = 2.0 * float(special.stdtr(freedom, -abs(difference) / stderr))
     return PairedDifference(
         difference, stderr, difference - reach, difference + reach, p_value, n, confidence
     )
-
-
-# -- McNemar -------------------------------------------------------------------------------
-
-
-def _exact_p(differences: Sequence[Array], shares: Sequence[float]) -> float:
-    """McNemar's exact test over strata.
-
-    Given how many items of each domain only one of the models has right, each falls to either
-    model with chance 1/2 where there is no difference. The distribution of the weighted sum is
-    that of the domains' binomial ones, convolved on a fine grid. A sum counts as extreme when it
-    is within the grid's error of the observed one, so that p is never too small.
-    """
-    import numpy as np
-    from scipy import signal, stats
-
-    worths = [share / len(x) for x, share in zip(differences, shares, strict=True)]
-    counts = [int(np.count_nonzero(x)) for x in differences]
-    observed = math.fsum(float(x.sum()) * w for x, w in zip(differences, worths, strict=True))
-    if observed == 0.0:
-        return 1.0
-    step = math.fsum(n * w for n, w in zip(counts, worths, strict=True)) / _STEPS
-    chances = np.ones(1)
-    error = 0.5
-    for n, worth in zip(counts, worths, strict=True):
-        if n == 0 or worth == 0:
-            continue
-        sums = np.rint(worth * (2 * np.arange(n + 1) - n) / step).astype(int)
-        own = np.zeros(2 * int(sums[-1]) + 1)
-        np.add.at(own, sums + sums[-1], stats.binom.pmf(np.arange(n + 1), n, 0.5))
-        chances = signal.convolve(chances, own)
-        error += 0.5
-    places = np.arange(len(chances)) - len(chances) // 2
-    extreme = np.abs(places) >= abs(observed) / step - error
-    # The convolution leaves an error of either sign where a chance is next to nothing.
-    return min(1.0, max(0.0, float(chances[extreme].sum())))
 
 
 # -- bootstrap -----------------------------------------------------------------------------

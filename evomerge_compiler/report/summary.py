@@ -28,7 +28,7 @@ def run_status(path: Path) -> dict[str, object]:
     infeasible = sum(float(row.get("violation") or 0) > 0 for row in rows if is_scored(row))
     open_text = None
     if number is not None:
-        stored = run.candidates(number, strict=False)
+        stored = run.shown(number)
         done = sum(candidate.done for candidate in stored)
         open_text = f"{number:03d}, {done} of {len(stored)} candidates done"
     status: dict[str, object] = {
@@ -152,7 +152,7 @@ def _front_rows(run: RunFolder, generation: int | None) -> list[dict[str, object
 
 def _candidates(run: RunFolder, numbers: list[int]) -> Iterator[StoredCandidate]:
     for number in numbers:
-        yield from run.candidates(number, strict=False)
+        yield from run.shown(number)
 
 
 def _shortlisted(run: RunFolder) -> dict[str, float]:

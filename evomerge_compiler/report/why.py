@@ -313,7 +313,7 @@ def _siblings(
     wanted = {(gene.name, gene.new) for gene in genes if gene.chosen}
     found = []
     for number in run.generations()[parent.id.generation + 1 :]:
-        for other in run.candidates(number, strict=False):
+        for other in run.shown(number):
             if other.id == candidate.id or parent.id not in other.lineage.parents:
                 continue
             changed = [g for g in _gene_changes(run, parent, other) if g.chosen]

@@ -434,6 +434,16 @@ class RunFolder(RunResults):
             lambda: self.candidates(generation),
         )
 
+    def shown(self, generation: int) -> list[StoredCandidate]:
+        """The candidates to look at: :meth:`past`, or the open ones with their mistakes.
+
+        Raises:
+            UsageError: There is no such generation.
+            RunDamaged: A file was changed after sealing.
+        """
+        sealed = generation in self.generations() and self._is_sealed(generation)
+        return self.past(generation) if sealed else self.candidates(generation, strict=False)
+
 
 def _generation(number: int) -> str:
     return f"{GENERATIONS}/{number:03d}"

@@ -50,7 +50,7 @@ class Layout:
     def __init__(self, space: GenomeSpace) -> None:
         self.genes = [coordinate.gene for coordinate in space.coordinates]
         self.labels = [coordinate.label for coordinate in space.coordinates]
-        self.start = space.complete(space.initial())
+        self.start = space.initial_values
         self.numbers = [i for i, gene in enumerate(self.genes) if _is_number(gene)]
         self.steps = [i for i, gene in enumerate(self.genes) if _is_step(gene)]
         self.categories = [i for i, gene in enumerate(self.genes) if len(options(gene)) > 1]

@@ -170,7 +170,6 @@ def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
         parents: Scored outcomes from best to worst; ties of a choice go to the first.
     """
     rows = [space.flatten(parent.genome) for parent in parents]
-    start: Sequence[Scalar] = ()
     fitness = [_worth(parent) for parent in parents]
     flat: list[Scalar] = []
     for index, coordinate in enumerate(space.coordinates):
@@ -179,8 +178,7 @@ def crossover(space: GenomeSpace, parents: Sequence[Outcome]) -> Genome:
             (row[index], f) for row, f in zip(rows, fitness, strict=True) if row[index] is not None
         ]
         if not held:
-            start = start or space.complete(space.initial())
-            flat.append(start[index])
+            flat.append(space.initial_values[index])
         elif coordinate.gene.kind == "choice":
             flat.append(_majority([value for value, _ in held]))
         else:

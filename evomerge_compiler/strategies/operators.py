@@ -81,7 +81,7 @@ def choice_combinations(space: GenomeSpace) -> list[Genome]:
     In the order of the genes, the last one varying fastest. With no such gene this is the
     initial genome alone.
     """
-    start = list(space.complete(space.initial()))
+    start = list(space.initial_values)
     at = [
         index
         for index, coordinate in enumerate(space.coordinates)
