@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from evomerge_compiler import templates
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.errors import ErrorList, EvomergeError, did_you_mean
-from evomerge_compiler.genome import Genome, GenomeSpace, MakeError, Path, plain_error
+from evomerge_compiler.gene import Path
+from evomerge_compiler.genome import Genome, GenomeSpace, MakeError, plain_error
 from evomerge_compiler.yamlio import Scalar
 
 # The parents of a crossing, in the order of the models of its template.

@@ -12,16 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import cast, get_args
 
 from evomerge_compiler.errors import EvomergeError, did_you_mean
-from evomerge_compiler.genome import (
-    BY_DEPTH,
-    BY_MODEL,
-    OTHER_TENSORS,
-    Gene,
-    Kind,
-    MakeError,
-    Path,
-    Per,
-)
+from evomerge_compiler.gene import BY_DEPTH, BY_MODEL, OTHER_TENSORS, Gene, Kind, Path, Per
+from evomerge_compiler.genome import MakeError
 from evomerge_compiler.yamlio import Scalar
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from evomerge_compiler.genome import Gene
+from evomerge_compiler.gene import Gene
 from evomerge_compiler.yamlio import Scalar
 
 

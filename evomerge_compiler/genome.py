@@ -1,10 +1,7 @@
-"""Genes, the space they span, and genomes: points of that space.
+"""Genomes, and the space of which they are points.
 
-A *gene* is one named, tunable value. With ``per`` it holds one value for each model, layer group
-or both, and with ``filters`` one for each group of tensors; each such number is a *coordinate*.
 A *genome* gives a value to every active gene, quantised, so that the text of a candidate is the
-model. A gene with ``when`` is active only while the genes it names hold the values it names;
-inactive genes are neither written, mutated nor hashed.
+model; inactive genes are neither written, mutated nor hashed.
 
 Strategies see a genome as a flat tuple of scalars, one a coordinate, in a fixed order.
 """
@@ -12,127 +9,33 @@ Strategies see a genome as a flat tuple of scalars, one a coordinate, in a fixed
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
 
 from evomerge_compiler.errors import EvomergeError, RecipeError, did_you_mean
+from evomerge_compiler.gene import (
+    Coordinate,
+    Gene,
+    Levels,
+    Path,
+    gathered,
+    initial_value,
+    keys_of,
+    levels_of,
+    spread,
+)
 from evomerge_compiler.yamlio import Scalar
 
-Kind = Literal["float", "int", "choice"]
-Per = Literal["model", "layer_group", "model_x_layer_group", "depth", "model_x_depth"]
-BY_MODEL = ("model", "model_x_layer_group", "model_x_depth")
-BY_GROUP = ("layer_group", "model_x_layer_group")
-BY_DEPTH = ("depth", "model_x_depth")
-Path = tuple[str | int, ...]
 # Turns (message, path, hint) into an error with a place in the user's file.
 MakeError = Callable[[str, Path, str | None], EvomergeError]
-
-OTHER_TENSORS = "other"
-DECIMALS = 4
 
 
 def plain_error(message: str, path: Path, hint: str | None) -> EvomergeError:
     """An error without a place, for genomes that come from no file."""
     where = ".".join(str(part) for part in path)
     return RecipeError(f"{where}: {message}" if where else message, hint=hint)
-
-
-@dataclass(frozen=True)
-class Gene:
-    """One named, tunable value.
-
-    Attributes:
-        name: Its key in the genome.
-        kind: ``float``, ``int`` or ``choice``.
-        low: Smallest value (float and int).
-        high: Largest value (float and int).
-        choices: Allowed values in order (choice).
-        per: What it has one value for, or None for a single value.
-        anchors: Values from the first layer to the last, between which a gene ``per`` depth is
-            a straight line; 0 for any other gene.
-        filters: Tensor-name parts that get a value of their own; all others share ``other``.
-        init: First value: a scalar, or one shaped like the gene (a list cycles over groups).
-        log: Whether it is sampled and mutated on a logarithmic scale.
-        when: Gene name to the values under which this gene is active.
-        help: One sentence for people.
-    """
-
-    name: str
-    kind: Kind
-    low: float = 0.0
-    high: float = 1.0
-    choices: tuple[Scalar, ...] = ()
-    per: Per | None = None
-    filters: tuple[str, ...] = ()
-    init: object = None
-    log: bool = False
-    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
-    help: str = ""
-    anchors: int = 0
-
-    def quantise(self, value: Scalar) -> Scalar:
-        """The value as it is written: clipped to the range, floats to 4 decimals.
-
-        A logarithmic gene keeps 4 significant digits instead.
-        """
-        if self.kind == "choice" or isinstance(value, (str, bool)) or value is None:
-            return value
-        clipped = min(max(float(value), self.low), self.high)
-        if self.kind == "int":
-            return round(clipped)
-        rounded = float(f"{clipped:.{DECIMALS}g}") if self.log else round(clipped, DECIMALS)
-        # Rounding may step over a bound that is finer than the grid.
-        return min(max(rounded, self.low), self.high) + 0.0
-
-    def problem(self, value: object) -> str | None:
-        """Why ``value`` is not a value of this gene, or None if it is one."""
-        if self.kind == "choice":
-            same = [c for c in self.choices if type(c) is type(value) and c == value]
-            return None if same else f"expected one of {list(self.choices)}, got {value!r}"
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return f"expected a number from {self.low:g} to {self.high:g}, got {value!r}"
-        if self.kind == "int" and not isinstance(value, int):
-            return f"expected a whole number, got {value!r}"
-        if not math.isfinite(value) or not self.low <= value <= self.high:
-            return f"expected a number from {self.low:g} to {self.high:g}, got {value!r}"
-        return None
-
-    def remedy(self) -> str:
-        """What to do about a value that is none of this gene's."""
-        known = ", ".join(map(str, self.choices))
-        inside = f"write {known}" if self.kind == "choice" else "choose a value inside the range"
-        return f"{inside}, or give gene {self.name!r} another range in the recipe"
-
-    def default(self) -> Scalar:
-        """The value of a coordinate that ``init`` says nothing about."""
-        if self.kind == "choice":
-            return self.choices[0]
-        if self.log:
-            return self.quantise(math.sqrt(self.low * self.high))
-        return self.quantise((self.low + self.high) / 2)
-
-
-@dataclass(frozen=True)
-class Coordinate:
-    """One scalar of a genome.
-
-    Attributes:
-        gene: The gene it belongs to.
-        path: Keys and indices from the genome's root to the scalar, for example
-            ``("weight", "coder", 2, "self_attn")``.
-    """
-
-    gene: Gene
-    path: Path
-
-    @property
-    def label(self) -> str:
-        """The path as one word: ``weight.coder.2.self_attn``."""
-        return ".".join(str(part) for part in self.path)
 
 
 @dataclass(frozen=True)
@@ -144,8 +47,12 @@ class Genome:
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
 
-    def __hash__(self) -> int:
+    @cached_property
+    def _hash(self) -> int:
         return hash(repr(sorted(self.plain().items(), key=lambda item: item[0])))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Genome) and self.plain() == other.plain()
@@ -186,32 +93,42 @@ class GenomeSpace:
         return {**self.fixed_genes, **self.by_name}
 
     @cached_property
-    def _always(self) -> frozenset[str]:
-        return frozenset(name for name, gene in self._known.items() if not gene.when)
-
-    @cached_property
     def coordinates(self) -> tuple[Coordinate, ...]:
         """Every scalar of every free gene, active or not, in order; length ``n_coordinates``."""
-        return tuple(Coordinate(gene, path) for gene in self.genes for path in self._paths(gene))
+        return tuple(
+            Coordinate(gene, (gene.name, *rest))
+            for gene, levels in self._shapes
+            for rest in itertools.product(*map(keys_of, levels))
+        )
 
-    def _paths(self, gene: Gene) -> Iterator[Path]:
-        keys: list[Sequence[str | int]] = [
-            range(level) if isinstance(level, int) else level
-            for level in _levels(gene, self.models, self.n_groups)
-        ]
-        for rest in itertools.product(*keys):
-            yield (gene.name, *rest)
+    @cached_property
+    def _shapes(self) -> tuple[tuple[Gene, Levels], ...]:
+        return tuple((gene, levels_of(gene, self.models, self.n_groups)) for gene in self.genes)
 
     # -- which genes count ------------------------------------------------------------------
 
-    def active(self, values: Mapping[str, object]) -> set[str]:
+    def active(self, values: Mapping[str, object]) -> frozenset[str]:
         """Names of the free and fixed genes that are active under ``values``.
 
         Args:
             values: Values of at least all genes that some ``when`` names; fixed ones excepted.
         """
-        known = self._known
-        found = dict.fromkeys(self._always, True)
+        decided = repr([values.get(name) for name in self._deciding])
+        if decided not in self._active:
+            self._active[decided] = self._active_under({**values, **self.fixed})
+        return self._active[decided]
+
+    @cached_property
+    def _deciding(self) -> tuple[str, ...]:
+        names = {name: None for gene in self._known.values() for name in gene.when}
+        return tuple(name for name in names if name not in self.fixed)
+
+    @cached_property
+    def _active(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def _active_under(self, values: Mapping[str, object]) -> frozenset[str]:
+        known, found = self._known, dict[str, bool]()
 
         def holds(name: str) -> bool:
             if name not in found:
@@ -223,10 +140,10 @@ class GenomeSpace:
             return found[name]
 
         def has(name: str, allowed: Sequence[Scalar]) -> bool:
-            value = self.fixed[name] if name in self.fixed else values.get(name)
+            value = values.get(name)
             return any(type(v) is type(value) and v == value for v in allowed)
 
-        return {name for name in known if name in self._always or holds(name)}
+        return frozenset(name for name in known if holds(name))
 
     # -- flat and nested --------------------------------------------------------------------
 
@@ -246,7 +163,10 @@ class GenomeSpace:
 
     def flatten(self, genome: Genome) -> tuple[Scalar, ...]:
         """The genome as one scalar a coordinate, None where inactive; ``(n_coordinates,)``."""
-        return tuple(_dig(genome.values, c.path) for c in self.coordinates)
+        values, flat = genome.values, list[Scalar]()
+        for gene, levels in self._shapes:
+            spread(values.get(gene.name), levels, flat)
+        return tuple(flat)
 
     def from_flat(self, flat: Sequence[Scalar]) -> Genome:
         """The genome of a value for every coordinate: quantised, inactive genes dropped.
@@ -263,10 +183,10 @@ class GenomeSpace:
 
     def nested(self, flat: Sequence[Scalar]) -> dict[str, object]:
         """The values of :meth:`from_flat` by gene, those of inactive genes among them."""
-        planted: dict[str, object] = {}
-        for coordinate, value in zip(self.coordinates, flat, strict=True):
-            _plant(planted, coordinate.path, coordinate.gene.quantise(value))
-        return {name: _listed(value) for name, value in planted.items()}
+        if len(flat) != len(self.coordinates):
+            raise ValueError(f"{len(flat)} values for {len(self.coordinates)} coordinates")
+        rest = iter(flat)
+        return {gene.name: gathered(gene, levels, rest) for gene, levels in self._shapes}
 
     def active_coordinates(self, genome: Genome) -> tuple[int, ...]:
         """Indices into :attr:`coordinates` of those that the genome has."""
@@ -343,7 +263,7 @@ class GenomeSpace:
     ) -> tuple[object, list[EvomergeError]]:
         """A value brought to the gene's full shape, each scalar checked and quantised."""
         problems: list[EvomergeError] = []
-        levels = _levels(gene, self.models, self.n_groups)
+        levels = levels_of(gene, self.models, self.n_groups)
 
         def descend(part: object, depth: int, path: Path) -> object:
             if depth == len(levels):
@@ -385,64 +305,3 @@ class GenomeSpace:
         shaped = descend(value, 0, at)
         # Shorthand fans out over many coordinates; its mistake is one mistake.
         return shaped, list({problem.render(): problem for problem in problems}.values())
-
-
-def _levels(gene: Gene, models: tuple[str, ...], n_groups: int) -> list[int | tuple[str, ...]]:
-    """The shape of a gene, outermost first: key tuples for mappings, a length for lists."""
-    levels: list[int | tuple[str, ...]] = []
-    if gene.per in BY_MODEL:
-        levels.append(models)
-    if gene.per in BY_GROUP:
-        levels.append(n_groups)
-    if gene.filters:
-        levels.append((*gene.filters, OTHER_TENSORS))
-    # Innermost, as mergekit has it: each filter has a gradient of its own.
-    if gene.per in BY_DEPTH:
-        levels.append(gene.anchors)
-    return levels
-
-
-def initial_value(coordinate: Coordinate) -> Scalar:
-    """The first value of one coordinate, from the gene's ``init``.
-
-    What ``init`` leaves out is the same for all: a list of values for layer groups is that of
-    every model, a value for each filter that of every group.
-    """
-    part, filters = coordinate.gene.init, (*coordinate.gene.filters, OTHER_TENSORS)
-    for step in coordinate.path[1:]:
-        if isinstance(step, int) and isinstance(part, (list, tuple)):
-            part = part[step % len(part)]
-        elif isinstance(part, Mapping) and (step in part or not any(f in part for f in filters)):
-            part = part.get(str(step))
-    if part is None or isinstance(part, (Mapping, list, tuple)):
-        return coordinate.gene.default()
-    return coordinate.gene.quantise(part)  # type: ignore[arg-type]
-
-
-def _dig(values: Mapping[str, object], path: Path) -> Scalar:
-    part: object = values.get(str(path[0]))
-    for step in path[1:]:
-        if part is None:
-            return None
-        if isinstance(part, (dict, Mapping)):  # the first is the usual one, and quick
-            part = part.get(str(step))
-        elif isinstance(part, (list, tuple)) and isinstance(step, int):
-            part = part[step]
-    return part  # type: ignore[return-value]
-
-
-def _plant(nested: dict[str, object], path: Path, value: Scalar) -> None:
-    """Sets a scalar in nested dicts; integer steps become keys until :func:`_listed`."""
-    part = nested
-    for step in path[:-1]:
-        part = part.setdefault(step, {})  # type: ignore[assignment,arg-type]
-    part[path[-1]] = value  # type: ignore[index]
-
-
-def _listed(part: object) -> object:
-    """Nested dicts with the integer-keyed ones turned into lists."""
-    if not isinstance(part, dict):
-        return part
-    if part and all(isinstance(key, int) for key in part):
-        return [_listed(part[i]) for i in range(len(part))]
-    return {key: _listed(value) for key, value in part.items()}

@@ -15,8 +15,9 @@ from typing import Literal
 from evomerge_compiler import recipe_phases, templates, yamlio
 from evomerge_compiler.assets import ZOO_PREFIX, names
 from evomerge_compiler.errors import ErrorList, EvomergeError, Place, RecipeError, did_you_mean
+from evomerge_compiler.gene import BY_MODEL, OTHER_TENSORS, Gene
 from evomerge_compiler.gene_spec import init_problems, is_declaration, read_gene
-from evomerge_compiler.genome import BY_MODEL, OTHER_TENSORS, Gene, Genome, GenomeSpace
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_candidates import read_genome
 from evomerge_compiler.recipe_errors import validate
 from evomerge_compiler.recipe_overrides import override, replace_models

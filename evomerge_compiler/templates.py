@@ -29,8 +29,8 @@ from evomerge_compiler.errors import (
     TemplateError,
     did_you_mean,
 )
+from evomerge_compiler.gene import Gene
 from evomerge_compiler.gene_spec import read_gene
-from evomerge_compiler.genome import Gene
 from evomerge_compiler.gradients import Gradient
 
 SUFFIX = ".yaml.j2"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evomerge_compiler.gene import Gene
 from evomerge_compiler.gene_units import from_quantile, from_unit, index_of, to_unit
-from evomerge_compiler.genome import Gene
 
 NUMBERS = [
     Gene("f", "float", -2.0, 3.0),

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evomerge_compiler import yamlio
-from evomerge_compiler.genome import Gene, GenomeSpace
+from evomerge_compiler.gene import Gene
+from evomerge_compiler.genome import GenomeSpace
 from evomerge_compiler.strategies.operators import rng, sample_genome
 
 

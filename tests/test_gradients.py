@@ -14,7 +14,8 @@ from evomerge_compiler.compiler import check_dead_genes, compile_recipe, mergeki
 from evomerge_compiler.compiler.merge_documents import Reader
 from evomerge_compiler.compiler.parameter_checks import resolved_parameters
 from evomerge_compiler.errors import ErrorList, EvomergeError
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace
+from evomerge_compiler.gene import Gene
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.run_folder import RunFolder
 from evomerge_compiler.single import standalone_text
 

@@ -31,6 +31,7 @@ LAYERS = [
         "recipe_racing",
         "recipe_phases",
         "recipe_schema",
+        "gene",
         "genome",
         "gene_spec",
         "gene_units",

@@ -15,7 +15,7 @@ from evomerge_compiler.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from evomerge_compiler.evaluation.task_index import LocalTask
-    from evomerge_compiler.genome import Gene
+    from evomerge_compiler.gene import Gene
 
 KINDS = ("recipes", "templates", "methods", "strategies", "evaluators", "models", "runs")
 

@@ -44,7 +44,8 @@ from evomerge_compiler.compiler.rendering import SOURCES, Rendered
 from evomerge_compiler.compiler.tensor_checks import tensor_errors
 from evomerge_compiler.crossing import Crossing
 from evomerge_compiler.errors import CompileError, ErrorList, EvomergeError, Place
-from evomerge_compiler.genome import BY_MODEL, Genome
+from evomerge_compiler.gene import BY_MODEL
+from evomerge_compiler.genome import Genome
 from evomerge_compiler.recipe import RECIPE_SUFFIXES, Recipe
 from evomerge_compiler.recipe_schema import ModelSpec
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from markupsafe import Markup
 
 from evomerge_compiler.errors import CompileError
-from evomerge_compiler.genome import OTHER_TENSORS
+from evomerge_compiler.gene import OTHER_TENSORS
 from evomerge_compiler.gradients import Gradient, over_depth
 from evomerge_compiler.templates import json_text
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from evomerge_compiler.compiler import rendering
 from evomerge_compiler.errors import CompileError, EvomergeError, Place
-from evomerge_compiler.genome import Coordinate, Genome, GenomeSpace
+from evomerge_compiler.gene import Coordinate
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe import Recipe
 
 PROBES = 24

@@ -15,7 +15,7 @@ from evomerge_compiler.compiler.mergekit_grammar import Grammar, Method
 from evomerge_compiler.compiler.model_headers import ModelFacts
 from evomerge_compiler.compiler.rendering import SOURCES
 from evomerge_compiler.errors import did_you_mean
-from evomerge_compiler.genome import Path
+from evomerge_compiler.gene import Path
 
 FINAL = "final"
 KEYS = (

@@ -25,7 +25,7 @@ from evomerge_compiler.compiler.mergekit_grammar import (
 )
 from evomerge_compiler.compiler.value_domains import Inputs, conflicts, value_problem
 from evomerge_compiler.errors import did_you_mean
-from evomerge_compiler.genome import Path
+from evomerge_compiler.gene import Path
 
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 _OUTSIDE_HINT = (

@@ -22,15 +22,8 @@ from evomerge_compiler.errors import (
     Place,
     TemplateError,
 )
-from evomerge_compiler.genome import (
-    BY_DEPTH,
-    BY_GROUP,
-    Coordinate,
-    Gene,
-    Genome,
-    GenomeSpace,
-    Path,
-)
+from evomerge_compiler.gene import BY_DEPTH, BY_GROUP, Coordinate, Gene, Path
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.gradients import gradients
 from evomerge_compiler.recipe import DEFAULT_LAYER_GROUPS, Recipe
 from evomerge_compiler.yamlio import Scalar

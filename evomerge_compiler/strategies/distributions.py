@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evomerge_compiler.gene import Gene
 from evomerge_compiler.gene_units import from_unit, index_of, to_unit
-from evomerge_compiler.genome import Gene, GenomeSpace
+from evomerge_compiler.genome import GenomeSpace
 from evomerge_compiler.yamlio import Scalar
 
 Vector = NDArray[np.float64]

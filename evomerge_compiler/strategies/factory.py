@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from evomerge_compiler.errors import ErrorList, EvomergeError, UsageError, did_you_mean
 from evomerge_compiler.fitness import NO_DOMAINS
-from evomerge_compiler.genome import GenomeSpace, Path
+from evomerge_compiler.gene import Path
+from evomerge_compiler.genome import GenomeSpace
 from evomerge_compiler.recipe import Recipe
 from evomerge_compiler.recipe_schema import SearchSpec
 from evomerge_compiler.strategies import Strategy, StrategyType, all_strategies

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from evomerge_compiler.candidate import CandidateId, Outcome, Proposal
+from evomerge_compiler.gene import Gene
 from evomerge_compiler.gene_units import from_unit, index_of, to_unit
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import Number
 from evomerge_compiler.strategies.base import Parameters, Search, scored_of, strategy
 from evomerge_compiler.strategies.operators import (

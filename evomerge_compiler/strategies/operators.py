@@ -16,8 +16,9 @@ from evomerge_compiler.candidate import (
     genome_hash,
 )
 from evomerge_compiler.crossing import Crossing
+from evomerge_compiler.gene import Gene, initial_value
 from evomerge_compiler.gene_units import from_unit, to_unit
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace, initial_value
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.yamlio import Scalar
 
 # How far blend crossover reaches beyond the parents, as a share of their distance.

@@ -20,7 +20,8 @@ from evomerge_compiler.executors.landscapes import (
     of_recipe,
 )
 from evomerge_compiler.executors.simulated import Landscape, SimulatedExecutor
-from evomerge_compiler.genome import Gene, GenomeSpace
+from evomerge_compiler.gene import Gene
+from evomerge_compiler.genome import GenomeSpace
 from evomerge_compiler.recipe_schema import FailureReason, LandscapeName
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,7 +19,8 @@ from evomerge_compiler.candidate import (
     Scores,
     genome_hash,
 )
-from evomerge_compiler.genome import BY_DEPTH, Gene, Genome, GenomeSpace
+from evomerge_compiler.gene import BY_DEPTH, Gene
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.strategies import Strategy, all_strategies
 
 NAMES = list(all_strategies())

@@ -14,8 +14,9 @@ from strategy_kits import FAILED, World, make, mixed_space, real_space, scored, 
 from evomerge_compiler.candidate import CandidateId, Outcome
 from evomerge_compiler.errors import UsageError
 from evomerge_compiler.executors.landscapes import GeneLandscape
+from evomerge_compiler.gene import Gene
 from evomerge_compiler.gene_units import to_unit
-from evomerge_compiler.genome import Gene, GenomeSpace
+from evomerge_compiler.genome import GenomeSpace
 from evomerge_compiler.strategies.cma_es import CmaEs
 from evomerge_compiler.strategies.distributions import Layout, MixedDistribution
 

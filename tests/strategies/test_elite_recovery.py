@@ -6,7 +6,8 @@ from collections import Counter
 
 from evomerge_compiler.candidate import CandidateId, Fitness, Outcome
 from evomerge_compiler.crossing import Crossing
-from evomerge_compiler.genome import Gene, GenomeSpace
+from evomerge_compiler.gene import Gene
+from evomerge_compiler.genome import GenomeSpace
 from evomerge_compiler.strategies.elite_recovery import (
     EliteRecovery,
     EliteRecoveryParameters,

@@ -14,7 +14,7 @@ from strategy_kits import World, make, mixed_space, scored, space_of
 
 from evomerge_compiler.candidate import CandidateId
 from evomerge_compiler.fitness import front
-from evomerge_compiler.genome import Gene
+from evomerge_compiler.gene import Gene
 
 volume = HV(ref_point=np.array([1.1, 1.1]))
 

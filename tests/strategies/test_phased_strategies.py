@@ -13,7 +13,8 @@ from strategy_kits import NAMES, World, make, mixed_space, scored, space_of
 from evomerge_compiler.candidate import CandidateId, Outcome, RaceRecord, genome_hash
 from evomerge_compiler.evolution import arrange
 from evomerge_compiler.fitness import front, knee
-from evomerge_compiler.genome import Gene, Genome, GenomeSpace
+from evomerge_compiler.gene import Gene
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.recipe_schema import PhaseSpec
 from evomerge_compiler.strategies.base import ranked
 from evomerge_compiler.strategies.phases import OUTSIDE, Phases, Subspace

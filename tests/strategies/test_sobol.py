@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import qmc
 from strategy_kits import World, make, mixed_space, real_space, space_of
 
-from evomerge_compiler.genome import Gene
+from evomerge_compiler.gene import Gene
 
 
 def points(strategy_name: str, population: int, generations: int) -> np.ndarray:

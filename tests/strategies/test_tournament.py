@@ -9,7 +9,7 @@ import pytest
 from strategy_kits import FAILED, World, make, mixed_space, real_space, scored, space_of
 
 from evomerge_compiler.candidate import CandidateId, Outcome
-from evomerge_compiler.genome import Gene
+from evomerge_compiler.gene import Gene
 from evomerge_compiler.strategies.operators import CROSSOVERS, cross
 from evomerge_compiler.strategies.tournament import Tournament
 
