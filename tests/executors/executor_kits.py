@@ -19,6 +19,23 @@ from evomerge_compiler.executors.ray import RayExecutor
 from evomerge_compiler.executors.simulated import Landscape, SimulatedExecutor
 from evomerge_compiler.recipe_schema import ModelSpec
 
+# A task of sums, judged by the module beside it.
+SUMS_TASK = """\
+task: toy_sums
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{prompt}}}}"
+doc_to_target: "{{{{answer}}}}"
+target_delimiter: ""
+process_results: !function judge.judge
+generation_kwargs: {{until: ["\\n"], do_sample: false, max_gen_toks: 12}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+metadata: {{version: 1}}
+"""
+# The mathematician knows the second and the coder does not.
+SUMS = {"math:95-9=": "86", "math:89-16=": "73", "math:6*9+8=": "62"}
 # A judge that does what the judged model's folder says. Its grandparent is the worker.
 JUDGE = """
 import json, os, pathlib, signal, sys, time
@@ -143,3 +160,13 @@ class RayKit(LocalKit):
 def add_node(cluster: Any) -> None:
     """A node for one worker, with a secret in its environment that no worker may see."""
     cluster.add_node(num_cpus=1, object_store_memory=80_000_000, env_vars={"HF_TOKEN": "secret"})
+
+
+def write_sums(folder: Path, judge: str) -> Path:
+    """A folder of the task: sums with their answers, and the module that judges them."""
+    folder.mkdir()
+    rows = [json.dumps({"prompt": prompt, "answer": answer}) for prompt, answer in SUMS.items()]
+    (folder / "sums.jsonl").write_text("\n".join(rows) + "\n")
+    (folder / "sums.yaml").write_text(SUMS_TASK.format(data=folder / "sums.jsonl"))
+    (folder / "judge.py").write_text(judge)
+    return folder

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
-from executor_kits import LocalKit, RayKit, add_node
+from executor_kits import LocalKit, RayKit, add_node, write_sums
 from simulated_run import QUICKSTART, digest
 
 from evomerge_compiler import launch
@@ -55,20 +55,6 @@ evaluation:
   holdout: 0.01
 search: {strategy: sobol, population: 4, generations: 1}
 """
-TASK = """\
-task: toy_sums
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data}}}}}
-test_split: test
-output_type: generate_until
-doc_to_text: "{{{{prompt}}}}"
-doc_to_target: "{{{{answer}}}}"
-target_delimiter: ""
-process_results: !function judge.judge
-generation_kwargs: {{until: ["\\n"], do_sample: false, max_gen_toks: 12}}
-metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
-metadata: {{version: 1}}
-"""
 # One of the judges, on whatever node it is, says who it is through a pipe, and hangs.
 TASK_JUDGE = """
 import os, pathlib, time
@@ -82,7 +68,6 @@ def judge(doc, results):
     (here / "pid").write_text(str(os.getpid()))
     time.sleep(600)
 """
-SUMS = {"math:95-9=": "86", "math:89-16=": "73", "math:6*9+8=": "62"}
 # The same as a command, as often as its model's folder says; else it looks for a node's secret.
 JUDGE = """
 import json, os, pathlib, sys, time
@@ -97,12 +82,7 @@ print(json.dumps({"good": float("HF_TOKEN" not in os.environ), "n": 4}))
 
 
 def toy(folder: Path) -> Recipe:
-    tasks = folder / "tasks"
-    tasks.mkdir()
-    rows = [json.dumps({"prompt": prompt, "answer": answer}) for prompt, answer in SUMS.items()]
-    (tasks / "sums.jsonl").write_text("\n".join(rows) + "\n")
-    (tasks / "sums.yaml").write_text(TASK.format(data=tasks / "sums.jsonl"))
-    (tasks / "judge.py").write_text(TASK_JUDGE)
+    tasks = write_sums(folder / "tasks", TASK_JUDGE)
     os.mkfifo(tasks / "pid")
     (folder / "recipe.yaml").write_text(RECIPE)
     return load(folder / "recipe.yaml")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from executor_kits import write_sums
 
 from evomerge_compiler.compiler import compile_recipe
 from evomerge_compiler.evaluation.spec import plan_evaluation
@@ -34,20 +34,6 @@ evaluation:
 """
 LINEAR = "weight: {{coder: {0}, mathematician: {1}}}"
 DROPPED = f"density: 0.5, {LINEAR}"
-TASK = """\
-task: toy_sums
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data}}}}}
-test_split: test
-output_type: generate_until
-doc_to_text: "{{{{prompt}}}}"
-doc_to_target: "{{{{answer}}}}"
-target_delimiter: ""
-process_results: !function judge.judge
-generation_kwargs: {{until: ["\\n"], do_sample: false, max_gen_toks: 12}}
-metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
-metadata: {{version: 1}}
-"""
 # Does its worst when it meets the mathematician's answer to a sum.
 JUDGE = """
 import os, pathlib, resource, signal, time
@@ -69,17 +55,10 @@ ACTS = {
     "        torch.ones(1 << 28)",
     "hang": "time.sleep(600)",
 }
-# The mathematician knows the second and the coder does not.
-SUMS = {"math:95-9=": "86", "math:89-16=": "73", "math:6*9+8=": "62"}
 
 
 def recipe(folder: Path, act: str = "nothing") -> None:
-    tasks = folder / "tasks"
-    tasks.mkdir()
-    rows = [json.dumps({"prompt": prompt, "answer": answer}) for prompt, answer in SUMS.items()]
-    (tasks / "sums.jsonl").write_text("\n".join(rows) + "\n")
-    (tasks / "sums.yaml").write_text(TASK.format(data=tasks / "sums.jsonl"))
-    (tasks / "judge.py").write_text(JUDGE.format(act=ACTS[act]))
+    write_sums(folder / "tasks", JUDGE.format(act=ACTS[act]))
 
 
 def merge(folder: Path, coder: float, template: str = "linear", genome: str = LINEAR) -> Recipe:
