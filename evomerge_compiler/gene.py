@@ -166,7 +166,11 @@ def spread(part: object, levels: Levels, flat: list[Scalar]) -> None:
         flat.append(part)  # type: ignore[arg-type]
         return
     for key in keys_of(levels[0]):
-        spread(None if part is None else part[key], levels[1:], flat)  # type: ignore[index]
+        if isinstance(part, Mapping):
+            spread(part.get(key), levels[1:], flat)
+        else:
+            inside = part[key] if isinstance(part, list) and isinstance(key, int) else None
+            spread(inside, levels[1:], flat)
 
 
 def gathered(gene: Gene, levels: Levels, rest: Iterator[Scalar]) -> object:

@@ -162,7 +162,10 @@ class GenomeSpace:
         return tuple(first if value is None else value for first, value in both)
 
     def flatten(self, genome: Genome) -> tuple[Scalar, ...]:
-        """The genome as one scalar a coordinate, None where inactive; ``(n_coordinates,)``."""
+        """The genome as one scalar a coordinate, None where inactive; ``(n_coordinates,)``.
+
+        Of a genome of another space, for example a crossing of models, all may be None.
+        """
         values, flat = genome.values, list[Scalar]()
         for gene, levels in self._shapes:
             spread(values.get(gene.name), levels, flat)
@@ -190,7 +193,7 @@ class GenomeSpace:
 
     def active_coordinates(self, genome: Genome) -> tuple[int, ...]:
         """Indices into :attr:`coordinates` of those that the genome has."""
-        return tuple(i for i, c in enumerate(self.coordinates) if c.path[0] in genome.values)
+        return tuple(i for i, v in enumerate(self.flatten(genome)) if v is not None)
 
     def values(self, genome: Genome) -> dict[str, object]:
         """All active genes, free and fixed, with values of their full shape.

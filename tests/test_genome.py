@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evomerge_compiler import yamlio
 from evomerge_compiler.gene import Gene
-from evomerge_compiler.genome import GenomeSpace
+from evomerge_compiler.genome import Genome, GenomeSpace
 from evomerge_compiler.strategies.operators import rng, sample_genome
 
 
@@ -112,3 +112,27 @@ def test_a_cycle_of_conditions_is_inactive() -> None:
         {}, {}, ("m",), 1,
     )  # fmt: skip
     assert s.initial().values == {}
+
+
+def test_a_genome_of_another_space_has_no_coordinates_here() -> None:
+    elsewhere = Genome({"w": {"first": 0.5, "second": 0.5}, "s": 1})
+    assert set(space().flatten(elsewhere)) == {None}
+    assert space().active_coordinates(elsewhere) == ()
+
+
+def test_too_few_and_too_many_values_are_refused() -> None:
+    flat = space().initial_values
+    for wrong in (flat[:-1], (*flat, 1)):
+        with pytest.raises(ValueError, match="coordinates"):
+            space().from_flat(wrong)
+
+
+def test_conditions_tell_true_from_one_and_may_change_within_one_space() -> None:
+    one = GenomeSpace(
+        genes=(
+            Gene("a", "choice", choices=(1, True)),
+            Gene("t", "float", 0.0, 1.0, when={"a": (True,)}),
+        ),
+        fixed={}, fixed_genes={}, models=(), n_groups=1,
+    )  # fmt: skip
+    assert [set(one.active({"a": value})) for value in (1, True, 1)] == [{"a"}, {"a", "t"}, {"a"}]
